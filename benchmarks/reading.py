@@ -1,0 +1,214 @@
+"""How fast and in how much memory COCO is read, against pycocotools.
+
+Run from the repository's root, with the folder that holds COCO's ``annotations/``::
+
+    python benchmarks/reading.py --coco COCO_FOLDER --repeats 3
+
+Three readers, each measurement in a process of its own, all in the same run:
+
+- ``pycocotools``: ``COCO(file)`` for each file and nothing more: parsed and indexed in memory, but neither
+  joined nor written. It cannot read gzip, so all readers get unzipped files.
+- ``kpray``: files to joined, converted, checked and filtered scenes in Parquet, in one process, without Ray.
+- ``kpray on Ray``: the same by ``write_scenes``, on a cluster of this machine's CPUs, once to warm up its
+  workers (reported apart, as is its start) and once measured.
+
+Time is from the call to the last byte written, without imports; CPU is the process's own, all its threads.
+Memory is the peak resident set (VmHWM, so Linux only) of the largest process that does the work, from its
+start: this process, and on Ray also the workers. The sum is over all processes, Ray's own among them, sampled
+every 50 ms; pages that they share count more than once.
+
+Datasets: val2017 (5,000 images, 2,346 with labelled keypoints), train2017 as far as it was rebuilt (54,918
+images), and 10,000 images cut from that. train2017 has no captions file here: five captions an image are drawn
+by seed from those of val2017.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import multiprocessing
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SHARD_SIZE = 500
+MB = 1 << 20
+
+Files = Mapping[str, str]
+Timings = dict[str, float]
+
+
+def read_with_pycocotools(files: Files, out: str) -> Timings:
+    from pycocotools.coco import COCO
+
+    start, cpu_start = time.perf_counter(), time.process_time()
+    loaded = [COCO(path) for path in files.values()]
+    assert all(coco.imgs for coco in loaded)
+    return {"seconds": time.perf_counter() - start, "cpu_s": time.process_time() - cpu_start}
+
+
+def read_in_one_process(files: Files, out: str) -> Timings:
+    import pyarrow.parquet as pq
+
+    from kpray import storage
+    from kpray.coco import CocoSource, SceneFilter
+    from kpray.coco.reader import read_tables
+
+    start, cpu_start = time.perf_counter(), time.process_time()
+    for number, table in enumerate(read_tables(CocoSource(**files), SceneFilter())):
+        with storage.open_atomic(storage.join(out, f"{number}.parquet")) as stream:
+            pq.write_table(table, stream, use_dictionary=["split"])
+    return {"seconds": time.perf_counter() - start, "cpu_s": time.process_time() - cpu_start}
+
+
+def read_on_ray(files: Files, out: str) -> Timings:
+    from kpray.coco import CocoSource, SceneFilter
+    from kpray.pipelines.scenes import write_scenes
+    from kpray.pipelines.session import start_ray, stop_ray
+
+    marks = [time.perf_counter()]
+    start_ray(address="local")
+    marks.append(time.perf_counter())
+    for _ in range(2):
+        write_scenes(CocoSource(**files), SceneFilter(), out, SHARD_SIZE)
+        marks.append(time.perf_counter())
+    stop_ray()
+    return {"start_s": marks[1] - marks[0], "first_s": marks[2] - marks[1], "seconds": marks[3] - marks[2]}
+
+
+READERS = {"pycocotools": read_with_pycocotools, "kpray": read_in_one_process, "kpray on Ray": read_on_ray}
+
+
+def _child(reader: str, files: Files, out: str, pipe: Connection) -> None:
+    pipe.send(READERS[reader](files, out))
+
+
+def measure(reader: str, files: Files) -> Timings:
+    """Run a reader in a new process and watch the memory of it and of its children."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory() as out:
+        process = context.Process(target=_child, args=(reader, files, out, theirs))
+        process.start()
+        theirs.close()
+        peak = total = 0
+        root = psutil.Process(process.pid)
+        while not ours.poll(0.05):
+            tree = [root, *root.children(recursive=True)]
+            total = max(total, sum(_resident(p) for p in tree))
+            peak = max(peak, *(_peak(p) for p in tree if p is root or _is_worker(p)))
+        timings: Timings = ours.recv()
+        peak = max(peak, _peak(root))
+        process.join()
+    return {**timings, "peak_mb": peak / MB, "sum_mb": total / MB}
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "".join(process.cmdline()[:1]).startswith("ray::")
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+def _peak(process: psutil.Process) -> int:
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def prepare(annotations: Path, folder: Path) -> dict[str, Files]:
+    """Name the files of each dataset, making those that are not there."""
+    captions = json.loads((annotations / "captions_val2017.json").read_bytes())["annotations"]
+    texts = [row["caption"] for row in captions]
+    keypoints = json.loads(gzip.decompress((annotations / "person_keypoints_train2017_rebuilt.json.gz").read_bytes()))
+    return {
+        "2,346 (val2017)": {
+            "captions": str(annotations / "captions_val2017.json"),
+            "keypoints": str(annotations / "person_keypoints_val2017_rebuilt.json"),
+            "instances": str(annotations / "instances_val2017_subset.json"),
+        },
+        "10,000": _write_files(folder / "10000", keypoints, texts, keypoints["images"][:10_000]),
+        "54,918": _write_files(folder / "54918", keypoints, texts, keypoints["images"]),
+    }
+
+
+def _write_files(folder: Path, document: dict[str, Any], texts: Sequence[str], images: list[Any]) -> Files:
+    folder.mkdir()
+    draw = random.Random(2017)
+    ids = {image["id"] for image in images}
+    people = [row for row in document["annotations"] if row["image_id"] in ids]
+    captions = [
+        {"id": 5 * i + j, "image_id": image["id"], "caption": draw.choice(texts)}
+        for i, image in enumerate(images)
+        for j in range(5)
+    ]
+    contents = {
+        "keypoints": {**document, "images": images, "annotations": people},
+        "captions": {"info": document["info"], "images": images, "annotations": captions},
+    }
+    paths = {role: folder / f"{role}_train2017.json" for role in contents}
+    for role, content in contents.items():
+        paths[role].write_text(json.dumps(content))
+    return {role: str(path) for role, path in paths.items()}
+
+
+def run(coco: Path, repeats: int) -> list[dict[str, Any]]:
+    """Measure every reader on every dataset; medians of the repeats, which alternate between readers."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for images, files in prepare(coco / "annotations", Path(folder)).items():
+            runs: dict[str, list[Timings]] = {reader: [] for reader in READERS}
+            for _ in range(repeats):
+                for reader, results in runs.items():
+                    results.append(measure(reader, files))
+            for reader, results in runs.items():
+                medians = {name: statistics.median(r[name] for r in results) for name in results[0]}
+                rows.append({"images": images, "reader": reader, **medians})
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a table in Markdown."""
+    lines = [
+        "| images | reader | time, s | CPU, s | largest process, MB | all processes, MB"
+        " | Ray's start, s | first time, s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        digits = {"seconds": 2, "cpu_s": 2, "peak_mb": 0, "sum_mb": 0, "start_s": 1, "first_s": 1}
+        figures = [f"{row[name]:.{n}f}" if name in row else "" for name, n in digits.items()]
+        lines.append(f"| {' | '.join([row['images'], row['reader'], *figures])} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--coco", type=Path, required=True, help="folder that holds annotations/")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON as the last line")
+    arguments = parser.parse_args()
+    rows = run(arguments.coco, arguments.repeats)
+    print(table(rows))
+    if arguments.json:
+        print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Run configurations: typed, strict, and with the paper's values as defaults.
+
+A configuration is built from, in rising order: the defaults here, a YAML file, command-line flags and
+``--set key=value``. Unknown keys and wrong types are errors that name the key and what is known.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import yaml
+
+from kpray import storage
+from kpray.errors import ConfigError
+from kpray.schemas import KIND_NAMES, KindName, Sampling
+
+TeacherName = Literal["geometric", "openai"]
+ExportFormat = Literal["sharegpt", "messages"]
+
+
+class TeacherConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who answers, and how it is asked.
+
+    Attributes:
+        name: ``geometric`` needs no network and costs nothing; ``openai`` is any OpenAI-compatible server.
+        model: The model's name at the server.
+        base_url: The server; None is OpenAI's own.
+        sampling: None values are left to the server, as the paper left them.
+        structured_output: Whether the server enforces a JSON schema; else a strict text format is asked for.
+        in_flight: How many requests may be under way at once, over all workers.
+        timeout_s: For one request.
+        max_retries: Further attempts after connection errors, timeouts, 408, 409, 429 and 5xx.
+    """
+
+    name: TeacherName = "geometric"
+    model: str = "gpt-4o"
+    base_url: str | None = None
+    sampling: Sampling = Sampling()
+    structured_output: bool = True
+    in_flight: int = 64
+    timeout_s: float = 120.0
+    max_retries: int = 5
+
+
+class SceneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which scenes are used (see `kpray.coco.SceneFilter`)."""
+
+    min_people: int = 1
+    min_keypoints: int = 1
+    licenses: tuple[int, ...] = ()
+    image_list: str | None = None
+    reject_flagged: bool = False
+
+
+class SyntheticConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The scenes that are drawn when no annotation files are given."""
+
+    count: int = 60
+    images: bool = True
+
+
+class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `kpray generate` does.
+
+    Attributes:
+        out: The run's folder, a path or a URI.
+        captions: COCO captions file; without it and `keypoints`, synthetic scenes are drawn.
+        keypoints: COCO person_keypoints file.
+        instances: COCO instances file, for the objects.
+        images: Folder of the images; with it, image paths are checked to exist.
+        kinds: Which kinds to make.
+        turns: ``single`` is one question-answer per record, as the paper counts; ``multi`` is all turns of
+            an image in one record.
+        limit: Use only the first scenes, by image id.
+        seed: Of every draw.
+        shard_size: Scenes in a shard, the unit of work; None chooses by the number of images.
+        max_context_chars: A longer scene context loses its smallest objects, then its farthest people.
+        scenes: Which scenes are used.
+        synthetic: What is drawn when there are no annotation files.
+        teacher: Who answers.
+        export: Formats to write besides ``llava.json``.
+    """
+
+    out: str
+    captions: str | None = None
+    keypoints: str | None = None
+    instances: str | None = None
+    images: str | None = None
+    kinds: tuple[KindName, ...] = KIND_NAMES
+    turns: Literal["single", "multi"] = "single"
+    limit: int | None = None
+    seed: int = 0
+    shard_size: int | None = None
+    max_context_chars: int = 24_000
+    scenes: SceneConfig = SceneConfig()
+    synthetic: SyntheticConfig = SyntheticConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    export: tuple[ExportFormat, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that no run can mean.
+
+        Raises:
+            ConfigError: With the keys concerned.
+        """
+        if (self.captions is None) != (self.keypoints is None):
+            given, missing = ("captions", "keypoints") if self.captions else ("keypoints", "captions")
+            raise ConfigError(f"`{given}` is given without `{missing}`; give both, or neither for synthetic scenes")
+        if self.keypoints is None and (self.instances or self.images):
+            raise ConfigError("`instances` and `images` need `captions` and `keypoints` beside them")
+        if not self.kinds or len(set(self.kinds)) != len(self.kinds):
+            raise ConfigError(f"`kinds` must name each kind once; found {list(self.kinds)}")
+        at_least_one = {
+            "limit": self.limit,
+            "shard_size": self.shard_size,
+            "synthetic.count": self.synthetic.count,
+            "teacher.in_flight": self.teacher.in_flight,
+            "max_context_chars": self.max_context_chars,
+        }
+        for key, value in at_least_one.items():
+            if value is not None and value < 1:
+                raise ConfigError(f"`{key}` must be at least 1; found {value}")
+        if self.teacher.timeout_s <= 0:
+            raise ConfigError(f"`teacher.timeout_s` must be above 0; found {self.teacher.timeout_s}")
+        if self.teacher.max_retries < 0 or self.scenes.min_people < 0 or self.scenes.min_keypoints < 0:
+            raise ConfigError("`teacher.max_retries`, `scenes.min_people` and `scenes.min_keypoints` must be 0 or more")
+
+
+ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
+
+
+def load_config(
+    config_type: type[ConfigT], *, file: str | None, flags: Mapping[str, Any], overrides: Iterable[str]
+) -> ConfigT:
+    """Build a configuration from a YAML file, flags and ``key=value`` overrides.
+
+    Args:
+        config_type: What to build.
+        file: A YAML file, or None.
+        flags: Values by dotted key; those that are None were not given and change nothing.
+        overrides: ``dotted.key=value`` texts; values are read as YAML.
+
+    Raises:
+        ConfigError: The file cannot be read, a key is unknown, or a value has the wrong type.
+    """
+    values = _read_yaml(file) if file else {}
+    for key, value in flags.items():
+        if value is not None:
+            _set(values, key, value)
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set takes key=value, for example --set teacher.model=gpt-4o; found {text!r}")
+        try:
+            _set(values, key.strip(), yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {key}: {value!r} is not a YAML value ({error})") from error
+    _refuse_unknown_keys(values, config_type, prefix="")
+    try:
+        return msgspec.convert(values, config_type, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _read_yaml(file: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(storage.read_bytes(file))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} must hold `key: value` lines; found a {type(values).__name__}")
+    return values
+
+
+def _set(values: dict[str, Any], dotted_key: str, value: Any) -> None:
+    *parents, last = dotted_key.split(".")
+    for parent in parents:
+        child = values.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"`{dotted_key}`: `{parent}` is a value, not a group of keys")
+        values = child
+    values[last] = value
+
+
+def _refuse_unknown_keys(values: Mapping[str, Any], config_type: Any, prefix: str) -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(config_type)}
+    for key, value in values.items():
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1)
+            hint = f" (did you mean `{prefix}{near[0]}`?)" if near else ""
+            known = ", ".join(fields)
+            raise ConfigError(f"unknown key `{prefix}{key}`{hint}; known keys here: {known}")
+        nested = fields[key]
+        if isinstance(value, Mapping) and isinstance(nested, type) and issubclass(nested, msgspec.Struct):
+            _refuse_unknown_keys(value, nested, prefix=f"{prefix}{key}.")
+
+
+def _explain(error: msgspec.ValidationError) -> str:
+    message, at, where = str(error).partition(" - at `$.")
+    if at:
+        return f"`{where.rstrip('`')}`: {message[0].lower()}{message[1:]}"
+    return f"the configuration is not complete: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,1 @@
+"""Durable replies: what was paid for is kept."""

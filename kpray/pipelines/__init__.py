@@ -1,0 +1,1 @@
+"""Ray Datasets in, Ray Datasets out: `generate`."""

@@ -1,0 +1,262 @@
+"""From COCO annotations to a training-ready dataset: the whole of `kpray generate`.
+
+Scenes are read once into shards; each shard is asked, parsed and written on its own, streaming through a Ray
+Dataset; at the end the training files and the dataset card are put together. Every step leaves files that
+the next start of the same command finds, so a run that was stopped anywhere goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+import ray
+from ray.data import ActorPoolStrategy
+
+from kpray import storage
+from kpray.coco import CocoSource, SceneFilter, check_inputs
+from kpray.coco.synthetic import write_coco
+from kpray.config import GenerateConfig
+from kpray.errors import KprayError, TeacherStoppedError
+from kpray.lineage import fingerprint_file, fingerprint_value
+from kpray.pipelines.card import write_card
+from kpray.pipelines.export import EXPORT_NAMES, missing_exports, write_export
+from kpray.pipelines.progress import ProgressLine, Scoreboard
+from kpray.pipelines.recipe import Recipe
+from kpray.pipelines.run_folder import Manifest, open_run, write_manifest
+from kpray.pipelines.scenes import write_scenes
+from kpray.pipelines.shards import (
+    AskShard,
+    ShardFiles,
+    ShardSummary,
+    delete_stale,
+    finished_shards,
+    write_shard,
+)
+from kpray.teachers import Teacher, make_teacher, model_name, reads_scene
+
+DEFAULT_SHARD_SCENES: Final = 128
+_REQUESTS_PER_ACTOR: Final = 128
+"""Requests in flight that one worker process handles with ease."""
+_SHARDS_PER_ACTOR: Final = 4
+"""Shards that a worker has open at once, so that the end of one does not leave places empty."""
+
+
+def generate(config: GenerateConfig, *, rebuild: bool = False) -> Manifest:
+    """Make, or finish, the dataset that a configuration describes.
+
+    Ray must have been started (`kpray.pipelines.session.start_ray`).
+
+    Args:
+        config: What to make.
+        rebuild: Whether a dataset that other settings made in the same folder may be replaced.
+
+    Returns:
+        The run's manifest, as it is on disk; its status is ``complete`` or ``incomplete``.
+
+    Raises:
+        ConfigError: The folder holds another dataset.
+        InputError: The annotations cannot be used.
+        TeacherError: The teacher cannot be asked; what was answered before is kept.
+        StorageError: The folder cannot be written.
+    """
+    if config.captions and config.keypoints:
+        check_inputs(CocoSource(config.captions, config.keypoints, config.instances))
+    recipe = recipe_of(config)
+    manifest, replaces = open_run(config, _identity(config, recipe), rebuild=rebuild)
+    with _timed(manifest):
+        _Run(config, recipe, manifest).finish(discard=replaces)
+    return manifest
+
+
+def recipe_of(config: GenerateConfig) -> Recipe:
+    """The recipe of a configuration; nothing needs to be set up to know it."""
+    return Recipe.of(config, model=model_name(config.teacher), reads_scene=reads_scene(config.teacher))
+
+
+def inputs(config: GenerateConfig) -> tuple[CocoSource, str | None]:
+    """The annotation files to read and the folder of their images; drawn here where none are given."""
+    if config.captions and config.keypoints:
+        return CocoSource(config.captions, config.keypoints, config.instances), config.images
+    folder = storage.join(config.out, "coco")
+    files = write_coco(folder, count=config.synthetic.count, seed=config.seed, images=config.synthetic.images)
+    images = files.images if config.synthetic.images else None
+    return CocoSource(files.captions, files.keypoints, files.instances), images
+
+
+def scene_filter(config: GenerateConfig) -> SceneFilter:
+    """The filter that a configuration asks for."""
+    return SceneFilter(limit=config.limit, **msgspec.structs.asdict(config.scenes))
+
+
+def _identity(config: GenerateConfig, recipe: Recipe) -> dict[str, Any]:
+    """What decides the dataset; input files count by their contents."""
+    named = {"captions": config.captions, "keypoints": config.keypoints, "instances": config.instances}
+    files = {name: fingerprint_file(path) for name, path in named.items() if path}
+    return {
+        "inputs": files or {"synthetic": config.synthetic},
+        "images": config.images,
+        "scenes": config.scenes,
+        "limit": config.limit,
+        "shard_size": config.shard_size,
+        "recipe": recipe,
+    }
+
+
+@contextmanager
+def _timed(manifest: Manifest) -> Iterator[None]:
+    """Record how a session ended and how long it took, however it ends."""
+    session = manifest.sessions[-1]
+    started = time.perf_counter()
+    try:
+        yield
+    except BaseException as error:
+        session.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        raise
+    finally:
+        session.elapsed_s = round(time.perf_counter() - started, 3)
+        write_manifest(manifest)
+
+
+class _Run:
+    """One session of work on a run's folder."""
+
+    def __init__(self, config: GenerateConfig, recipe: Recipe, manifest: Manifest) -> None:
+        self._config = config
+        self._recipe = recipe
+        self._manifest = manifest
+        self._session = manifest.sessions[-1]
+        self._files = ShardFiles(config.out)
+        self._identity = fingerprint_value(manifest.identity)
+
+    def finish(self, *, discard: bool) -> None:
+        """Do what is missing; first discard the dataset that is there, if it is to be replaced."""
+        if discard:
+            delete_stale(self._files)
+        if not self._manifest.reading:
+            self._manifest.reading = self._read_scenes()
+            write_manifest(self._manifest)
+        shards = math.ceil(self._manifest.reading["scenes"] / self._manifest.reading["shard_size"])
+        done = finished_shards(self._files, self._identity)
+        pending = [shard for shard in range(shards) if shard not in done]
+        for summary in self._stream(pending):
+            done[summary.shard] = summary
+        self._put_together(shards, done.values(), changed=bool(pending))
+
+    def _read_scenes(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        source, images = inputs(self._config)
+        shard_size = self._config.shard_size or DEFAULT_SHARD_SCENES
+        folder = storage.join(self._config.out, "scenes")
+        storage.delete(folder)
+        report = write_scenes(source, scene_filter(self._config), folder, shard_size)
+        elapsed_s = round(time.perf_counter() - started, 3)
+        about_run = {"shard_size": shard_size, "image_folder": images, "elapsed_s": elapsed_s}
+        return {**msgspec.to_builtins(report), **about_run}
+
+    def _put_together(self, shards: int, summaries: Iterable[ShardSummary], *, changed: bool) -> None:
+        config = self._config
+        if changed:
+            for name in (*EXPORT_NAMES, "README.md"):  # they would no longer be true
+                storage.delete(storage.join(config.out, name))
+        for name in missing_exports(config.out, config.export):
+            write_export(self._files, name, config.kinds, shards)
+        self._manifest.totals = total(summaries)
+        self._session.status = "incomplete" if self._manifest.totals["unanswered"] else "complete"
+        if not storage.exists(storage.join(config.out, "README.md")):
+            write_card(self._manifest)
+
+    def _stream(self, pending: list[int]) -> Iterator[ShardSummary]:
+        """Run shards through the two stages and yield their summaries as they are written.
+
+        Raises:
+            TeacherError: The teacher cannot be asked, from the start or any more.
+        """
+        if not pending:
+            return
+        teacher = make_teacher(self._config.teacher, seed=self._config.seed)
+        asyncio.run(_preflight(teacher))
+        scoreboard = ray.remote(num_cpus=0)(Scoreboard).remote()
+        rows = self._dataset(pending, teacher, scoreboard).iter_rows()
+        try:
+            with ProgressLine(scoreboard, requests=self._requests(pending)):
+                for row in rows:
+                    summary = msgspec.json.decode(row["summary"], type=ShardSummary)
+                    if summary.stopped is not None:
+                        raise TeacherStoppedError(
+                            f"{summary.stopped}. Everything answered so far is kept in {self._files.ledger}; "
+                            "mend this and run the same command again"
+                        )
+                    yield summary
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, KprayError):
+                raise error.cause from error
+            raise
+        finally:
+            self._session.new_replies = ray.get(scoreboard.total.remote()).replies
+
+    def _dataset(self, pending: list[int], teacher: Callable[[], Teacher], scoreboard: Any) -> Any:
+        config = self._config
+        actors = _actor_count(config, len(pending))
+        images = self._manifest.reading["image_folder"]
+        in_flight = math.ceil(config.teacher.in_flight / actors)
+        return (
+            ray.data.from_items([{"shard": shard} for shard in pending], override_num_blocks=len(pending))
+            .map_batches(
+                AskShard,
+                fn_constructor_args=(self._files, self._recipe, teacher, in_flight, images, scoreboard),
+                batch_size=1,
+                compute=ActorPoolStrategy(size=actors, max_concurrent_calls_per_actor=_SHARDS_PER_ACTOR),
+                num_cpus=0.5,
+            )
+            .map_batches(
+                write_shard,
+                fn_kwargs={"files": self._files, "recipe": self._recipe, "identity": self._identity},
+                batch_size=1,
+                num_cpus=0.5,
+            )
+        )
+
+    def _requests(self, pending: list[int]) -> int:
+        scenes, size = self._manifest.reading["scenes"], self._manifest.reading["shard_size"]
+        return len(self._config.kinds) * sum(min(size, scenes - shard * size) for shard in pending)
+
+
+async def _preflight(make: Callable[[], Teacher]) -> None:
+    teacher = make()
+    try:
+        await teacher.preflight()
+    finally:
+        await teacher.aclose()
+
+
+def _actor_count(config: GenerateConfig, pending: int) -> int:
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    # A teacher that computes its answers here needs every core; one that waits for a server needs few.
+    wanted = cpus if reads_scene(config.teacher) else math.ceil(config.teacher.in_flight / _REQUESTS_PER_ACTOR)
+    return max(1, min(wanted, cpus, pending))
+
+
+def total(summaries: Iterable[ShardSummary]) -> dict[str, Any]:
+    """Counts over shards: scenes, requests, unanswered, samples by kind, rejected by reason, tokens, USD."""
+    plain = Counter(dict.fromkeys(("scenes", "requests", "unanswered", "prompt_tokens", "completion_tokens"), 0))
+    samples: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    usd: float | None = 0.0
+    for summary in summaries:
+        plain.update({name: getattr(summary, name) for name in plain})
+        samples.update(summary.samples)
+        rejected.update(summary.rejected)
+        usd = None if usd is None or summary.usd is None else usd + summary.usd
+    return {
+        **plain,
+        "samples": dict(sorted(samples.items())),
+        "rejected": dict(rejected.most_common()),
+        "usd": usd,
+    }

@@ -1,0 +1,51 @@
+"""The end of a run, in words for a person and in fields for a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kpray import storage
+from kpray.pipelines.run_folder import Manifest
+
+
+def summary_fields(manifest: Manifest) -> dict[str, Any]:
+    """What `--json` prints: status, counts, tokens, USD, seconds and where things are."""
+    session = manifest.sessions[-1]
+    return {
+        "status": manifest.status,
+        "out": manifest.config.out,
+        **manifest.totals,
+        "new_replies": session.new_replies,
+        "elapsed_s": session.elapsed_s,
+    }
+
+
+def summary_text(manifest: Manifest) -> str:
+    """Kept, rejected by reason, tokens, time, and where things are."""
+    totals, session = manifest.totals, manifest.sessions[-1]
+    kept = sum(totals["samples"].values())
+    lines = [
+        f"kept {kept:,} samples ({_by_name(totals['samples'])}) from {totals['scenes']:,} scenes",
+        f"rejected {sum(totals['rejected'].values()):,} ({_by_name(totals['rejected'])})",
+        f"asked {totals['requests']:,} requests, {session.new_replies:,} of them now; "
+        f"{totals['prompt_tokens']:,} + {totals['completion_tokens']:,} tokens; {usd_text(totals['usd'])}",
+        f"took {session.elapsed_s:,.1f} s; status: {manifest.status}",
+    ]
+    if totals["unanswered"]:
+        lines.append(f"{totals['unanswered']:,} requests got no answer; give the same command to ask them again")
+    out = manifest.config.out
+    names = ("llava.json", "samples", "rejected", "README.md")
+    return "\n".join([*lines, *(f"  {storage.join(out, name)}" for name in names)])
+
+
+def usd_text(usd: float | None) -> str:
+    """Dollars, or that the price is not known.
+
+    >>> usd_text(None), usd_text(0.0), usd_text(1234.5)
+    ('price unknown', '$0.00', '$1,234.50')
+    """
+    return "price unknown" if usd is None else f"${usd:,.2f}"
+
+
+def _by_name(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"

@@ -1,0 +1,41 @@
+"""What every teacher can do."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from kpray.schemas import Reply, Request
+
+
+class Teacher(Protocol):
+    """Something that answers requests; a benchmark's model and judge are asked in the same way.
+
+    Attributes:
+        name: Its name in a configuration.
+        model: ``name/model``; part of every request and so of its id.
+        reads_scene: Whether it answers from ``Request.scene`` instead of the messages.
+    """
+
+    name: str
+    model: str
+    reads_scene: bool
+
+    async def preflight(self) -> None:
+        """Make sure that it can be asked, without spending anything.
+
+        Raises:
+            TeacherError: It cannot; the message says why and what to do.
+        """
+
+    async def ask(self, request: Request) -> Reply:
+        """Answer one request.
+
+        A refusal, and an error that asking again cannot mend, are replies too (see `Reply.finish_reason`).
+
+        Raises:
+            TeacherUnavailableError: No answer after the retries; a later run may ask again.
+            TeacherStoppedError: No request can succeed any more.
+        """
+
+    async def aclose(self) -> None:
+        """Release connections."""

@@ -1,0 +1,246 @@
+"""`kpray generate` from end to end, on a real Ray cluster."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+import pytest
+from openai_server import KEY, OpenAIServer
+
+from kpray.cli import run
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
+
+COUNT = 10
+SMALL = ["--set", f"synthetic.count={COUNT}", "--set", "synthetic.images=false", "--set", "shard_size=4"]
+
+
+@pytest.fixture(scope="module")
+def shared_server() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> OpenAIServer:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    shared_server.set_faults()
+    return shared_server
+
+
+def openai_flags(server: OpenAIServer, *more: str) -> list[str]:
+    settings = [f"teacher.base_url={server.base_url}", "teacher.max_retries=0", *more]
+    return ["--teacher", "openai", *(part for setting in settings for part in ("--set", setting))]
+
+
+class Run:
+    """A run of the command, and its folder."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+        self.summary: dict[str, Any] = {}
+        self.stderr = ""
+
+    def __call__(self, *flags: str) -> int:
+        code = run(["generate", "--out", str(self.folder), "--json", *SMALL, *flags])
+        captured = self._capsys.readouterr()
+        self.summary, self.stderr = json.loads(captured.out.splitlines()[-1]), captured.err
+        return code
+
+    @property
+    def llava(self) -> list[dict[str, Any]]:
+        records: list[dict[str, Any]] = json.loads((self.folder / "llava.json").read_text())
+        return records
+
+    def rejected(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = pads.dataset(self.folder / "rejected").to_table().to_pylist()
+        return rows
+
+    def hashes(self) -> dict[str, str]:
+        """Contents of everything a training run could read, and of the rejects."""
+        files = [p for name in ("samples", "rejected", "llava.json") for p in walk(self.folder / name)]
+        return {str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+    def times(self) -> dict[str, int]:
+        return {str(p): p.stat().st_mtime_ns for p in walk(self.folder) if p.name != "run.json"}
+
+
+def walk(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+
+
+@pytest.fixture
+def job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(tmp_path / "run", capsys)
+
+
+def test_synthetic_scenes_become_a_dataset(job: Run) -> None:
+    assert job("--set", "synthetic.images=true") == 0
+    assert job.summary["status"] == "complete"
+    records = job.llava
+    assert len({record["id"] for record in records}) == len(records) == sum(job.summary["samples"].values())
+    kinds = Counter(record["id"].split("-")[1] for record in records)
+    assert kinds == job.summary["samples"]
+    assert kinds["detailed"] == kinds["reasoning"] == job.summary["scenes"]
+    for record in records:
+        assert (job.folder / "coco" / "images" / record["image"]).is_file()
+        turns = record["conversations"]
+        assert [turn["from"] for turn in turns] == ["human", "gpt"]
+        assert turns[0]["value"].startswith("<image>\n")
+        assert turns[0]["value"].count("<image>") == 1
+        assert turns[1]["value"].strip()
+
+
+def test_the_samples_lead_back_to_the_ledger(job: Run) -> None:
+    job()
+    table = pads.dataset(job.folder / "samples", partitioning="hive").to_table()
+    asked_for = {row["request_id"] for row in table["lineage"].to_pylist()}
+    lines = [line for p in walk(job.folder / "ledger") for line in p.read_text().splitlines()]
+    assert asked_for == {json.loads(line)["reply"]["request_id"] for line in lines}
+    assert set(table["kind"].to_pylist()) == {"conversation", "detailed", "reasoning"}
+
+
+def test_the_run_says_what_it_was(job: Run) -> None:
+    job("--seed", "3")
+    manifest = json.loads((job.folder / "run.json").read_text())
+    assert manifest["config"]["seed"] == 3
+    assert manifest["totals"]["requests"] == 3 * manifest["reading"]["scenes"]
+    assert manifest["software"]["ray"]
+    card = (job.folder / "README.md").read_text()
+    for kind, count in job.summary["samples"].items():
+        assert f"| {kind} | {count} |" in card
+    assert all(version in card for version in manifest["identity"]["recipe"]["prompt_versions"].values())
+    assert "not by a language model" in card
+
+
+def test_the_same_command_again_touches_nothing(job: Run) -> None:
+    job()
+    before = job.times()
+    assert job() == 0
+    assert job.times() == before
+    assert job.summary["new_replies"] == 0
+
+
+def test_the_dataset_does_not_depend_on_who_makes_it(
+    job: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job()
+    other = Run(tmp_path / "other", capsys)
+    other("--set", "teacher.in_flight=1")
+    assert other.hashes() == job.hashes()
+
+
+def test_a_shard_that_was_lost_is_made_again_from_the_ledger(job: Run) -> None:
+    job()
+    before = job.hashes()
+    (job.folder / "completions" / "shard-00001.json").unlink()
+    (job.folder / "samples" / "kind=detailed" / "shard-00001.parquet").unlink()
+    assert job() == 0
+    assert job.summary["new_replies"] == 0
+    assert job.hashes() == before
+
+
+def test_kinds_turns_limit_and_exports(job: Run) -> None:
+    flags = ["--kinds", "reasoning,conversation", "--turns", "multi", "--limit", "5", "--export", "sharegpt,messages"]
+    assert job(*flags) == 0
+    assert job.summary["samples"] == {"conversation": 5, "reasoning": 5}
+    messages = [json.loads(line) for line in (job.folder / "messages.jsonl").read_text().splitlines()]
+    sharegpt = json.loads((job.folder / "sharegpt.json").read_text())
+    assert [m["id"] for m in messages] == [s["id"] for s in sharegpt] == [r["id"] for r in job.llava]
+    assert max(len(m["messages"]) for m in messages) > 2
+
+
+def test_an_export_can_be_added_later_without_asking_again(job: Run) -> None:
+    job()
+    before = job.times()
+    assert job("--export", "messages") == 0
+    after = job.times()
+    assert set(after) - set(before) == {str(job.folder / "messages.jsonl")}
+    assert {path: after[path] for path in before} == before
+
+
+def test_other_settings_do_not_overwrite_a_dataset(job: Run) -> None:
+    job()
+    before = job.hashes()
+    assert job("--seed", "1", "--limit", "3") == 2
+    assert "other settings (limit, recipe.seed differ)" in job.summary["error"]
+    assert job.hashes() == before
+    assert job("--seed", "1", "--limit", "3", "--rebuild") == 0
+    assert job.summary["scenes"] == 3
+
+
+def test_every_request_is_asked_once_and_never_again(job: Run, server: OpenAIServer) -> None:
+    before = server.stats().get("requests", 0)
+    assert job(*openai_flags(server)) == 0
+    requests = job.summary["requests"]
+    assert requests == 3 * job.summary["scenes"]
+    assert server.stats()["requests"] - before == requests == job.summary["new_replies"]
+    assert job.summary["prompt_tokens"] > 0
+    assert job.summary["usd"] is None
+    assert job(*openai_flags(server)) == 0
+    assert job("--rebuild", "--turns", "multi", *openai_flags(server)) == 0
+    assert server.stats()["requests"] - before == requests
+
+
+def test_a_reply_that_cannot_be_read_is_kept_and_counted(job: Run, server: OpenAIServer) -> None:
+    server.set_faults({"match": '"name": "detailed"', "text": "Sorry, here is a poem instead {", "times": 2})
+    assert job(*openai_flags(server)) == 0
+    rejected = job.rejected()
+    assert len(rejected) == sum(job.summary["rejected"].values()) == 2
+    assert {row["kind"] for row in rejected} == {"detailed"}
+    assert {row["seen"] for row in rejected} == {"Sorry, here is a poem instead {"}
+    asked = server.stats()["requests"]
+    assert job("--rebuild", "--turns", "multi", *openai_flags(server)) == 0
+    assert server.stats()["requests"] == asked
+
+
+def test_requests_without_an_answer_are_asked_by_the_next_run_and_no_others(job: Run, server: OpenAIServer) -> None:
+    server.set_faults({"status": 500, "times": 5})
+    assert job(*openai_flags(server)) == 3
+    assert (job.summary["status"], job.summary["unanswered"]) == ("incomplete", 5)
+    assert job.summary["rejected"] == {"no_reply": 5}
+    asked = server.stats()["requests"]
+    assert job(*openai_flags(server)) == 0
+    assert (job.summary["status"], job.summary["unanswered"], job.summary["rejected"]) == ("complete", 0, {})
+    assert server.stats()["requests"] - asked == 5
+
+
+def test_a_used_up_quota_stops_at_once_and_loses_nothing(job: Run, server: OpenAIServer) -> None:
+    server.set_faults({"match": "conversation", "status": 429, "code": "insufficient_quota", "times": 99})
+    before = server.stats()
+    assert job(*openai_flags(server, "teacher.in_flight=1"), "--kinds", "detailed,conversation") == 1
+    assert "quota is used up" in job.summary["error"]
+    stopped = server.stats()
+    answered = stopped["answered"] - before.get("answered", 0)
+    assert answered >= 1
+    assert stopped["requests"] - before.get("requests", 0) <= answered + 2
+    server.set_faults()
+    assert job(*openai_flags(server, "teacher.in_flight=1"), "--kinds", "detailed,conversation") == 0
+    assert server.stats()["answered"] - before.get("answered", 0) == job.summary["requests"]
+
+
+def test_a_wrong_key_is_found_before_anything_is_asked(
+    job: Run, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-wrong-canary")
+    before = server.stats().get("requests", 0)
+    assert job(*openai_flags(server)) == 1
+    assert "refuses the key" in job.summary["error"]
+    assert server.stats().get("requests", 0) == before
+    texts = [p.read_bytes() for p in walk(job.folder)]
+    assert not any(b"canary" in text for text in texts)
+
+
+def test_scenes_are_parquet_that_anything_reads(job: Run) -> None:
+    job()
+    table = pads.dataset(job.folder / "scenes", format="parquet").to_table()
+    assert table.num_rows == job.summary["scenes"]
+    assert pq.read_metadata(job.folder / "scenes" / "shard-00000.parquet").num_rows == 4
