@@ -17,6 +17,16 @@ _MODEL_LIMITS = (
     "The text was written by a language model that saw captions, boxes and keypoints, not the picture. It may state "
     "what the picture does not show."
 )
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+)
+"""Upper limits of the size categories that dataset hubs know."""
+
 _COMMON_LIMITS = (
     "Annotations are two-dimensional and sometimes wrong; people who are not annotated are not spoken of.",
     "Left and right are the person's own unless a side of the image is named.",
@@ -46,10 +56,7 @@ def render_card(manifest: Manifest) -> str:
         "## Provenance\n",
         _table(("what", "value"), _provenance(manifest, recipe)),
         "## Licences of the images\n",
-        _table(
-            ("licence", "scenes"),
-            [(name, f"{count:,}") for name, count in manifest.reading.get("licenses", {}).items()],
-        ),
+        _table(("licence", "scenes"), _counts(manifest.reading["licenses"])),
         "## Known limits\n",
         "\n".join(f"- {limit}" for limit in _limits(recipe)) + "\n",
     ]
@@ -57,22 +64,18 @@ def render_card(manifest: Manifest) -> str:
 
 
 def _header(count: int) -> str:
-    size = next((name for limit, name in _SIZES if count < limit), "n>1T")
+    size = next((name for limit, name in _SIZES if count < limit), "100M<n<1B")
     return (
         "---\nlanguage: en\ntask_categories:\n- image-text-to-text\ntags:\n- human-pose\n- visual-instruction-tuning\n"
         f"size_categories:\n- {size}\n---\n"
     )
 
 
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**7, "1M<n<10M"))
-
-
 def _rejected_section(totals: Mapping[str, Any]) -> str:
     rejected = totals["rejected"]
     if not rejected:
         return "Nothing was rejected.\n"
-    rows = [(reason, f"{count:,}") for reason, count in rejected.items()]
-    return f"Rejected, with reasons, in `rejected/`:\n\n{_table(('reason', 'replies or scenes'), rows)}"
+    return f"Rejected, with reasons, in `rejected/`:\n\n{_table(('reason', 'replies or scenes'), _counts(rejected))}"
 
 
 def _provenance(manifest: Manifest, recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -96,6 +99,10 @@ def _provenance(manifest: Manifest, recipe: Mapping[str, Any]) -> list[tuple[str
 def _limits(recipe: Mapping[str, Any]) -> Iterable[str]:
     yield _GEOMETRIC_LIMITS if recipe["reads_scene"] else _MODEL_LIMITS
     yield from _COMMON_LIMITS
+
+
+def _counts(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    return [(name, f"{count:,}") for name, count in counts.items()]
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -21,9 +21,10 @@ from ray.data import ActorPoolStrategy
 
 from kpray import storage
 from kpray.coco import CocoSource, SceneFilter, check_inputs
+from kpray.coco.images import ImageFolder
 from kpray.coco.synthetic import write_coco
 from kpray.config import GenerateConfig
-from kpray.errors import KprayError, TeacherStoppedError
+from kpray.errors import InputError, KprayError, TeacherStoppedError
 from kpray.lineage import fingerprint_file, fingerprint_value
 from kpray.pipelines.card import write_card
 from kpray.pipelines.export import EXPORT_NAMES, missing_exports, write_export
@@ -41,7 +42,8 @@ from kpray.pipelines.shards import (
 )
 from kpray.teachers import Teacher, make_teacher, model_name, reads_scene
 
-DEFAULT_SHARD_SCENES: Final = 128
+MAX_SHARD_SCENES: Final = 128
+_SMALL_RUN_SHARDS: Final = 16
 _REQUESTS_PER_ACTOR: Final = 128
 """Requests in flight that one worker process handles with ease."""
 _SHARDS_PER_ACTOR: Final = 4
@@ -145,6 +147,8 @@ class _Run:
         shards = math.ceil(self._manifest.reading["scenes"] / self._manifest.reading["shard_size"])
         done = finished_shards(self._files, self._identity)
         pending = [shard for shard in range(shards) if shard not in done]
+        if pending:
+            self._require_images(shards)
         for summary in self._stream(pending):
             done[summary.shard] = summary
         self._put_together(shards, done.values(), changed=bool(pending))
@@ -152,13 +156,24 @@ class _Run:
     def _read_scenes(self) -> dict[str, Any]:
         started = time.perf_counter()
         source, images = inputs(self._config)
-        shard_size = self._config.shard_size or DEFAULT_SHARD_SCENES
+        shard_size = self._config.shard_size or _default_shard_size(self._config)
         folder = storage.join(self._config.out, "scenes")
         storage.delete(folder)
         report = write_scenes(source, scene_filter(self._config), folder, shard_size)
         elapsed_s = round(time.perf_counter() - started, 3)
         about_run = {"shard_size": shard_size, "image_folder": images, "elapsed_s": elapsed_s}
         return {**msgspec.to_builtins(report), **about_run}
+
+    def _require_images(self, shards: int) -> None:
+        """Fail before anything is asked if not one image is where it was said to be."""
+        folder: str | None = self._manifest.reading["image_folder"]
+        found = ImageFolder(folder)
+        if not any(found.resolve(scene) for shard in range(shards) for scene in self._files.read_scenes(shard)):
+            example = self._files.read_scenes(0)[0].file_name
+            raise InputError(
+                f"none of the images is in {folder}: expected names such as {example}, there or in a folder named "
+                "like the split. Give the folder that holds them with --images"
+            )
 
     def _put_together(self, shards: int, summaries: Iterable[ShardSummary], *, changed: bool) -> None:
         config = self._config
@@ -224,7 +239,8 @@ class _Run:
         )
 
     def _requests(self, pending: list[int]) -> int:
-        scenes, size = self._manifest.reading["scenes"], self._manifest.reading["shard_size"]
+        scenes: int = self._manifest.reading["scenes"]
+        size: int = self._manifest.reading["shard_size"]
         return len(self._config.kinds) * sum(min(size, scenes - shard * size) for shard in pending)
 
 
@@ -234,6 +250,12 @@ async def _preflight(make: Callable[[], Teacher]) -> None:
         await teacher.preflight()
     finally:
         await teacher.aclose()
+
+
+def _default_shard_size(config: GenerateConfig) -> int:
+    """Small runs get small shards, so that they too are spread over the workers."""
+    known = config.limit or (config.synthetic.count if config.keypoints is None else None)
+    return MAX_SHARD_SCENES if known is None else max(1, min(MAX_SHARD_SCENES, math.ceil(known / _SMALL_RUN_SHARDS)))
 
 
 def _actor_count(config: GenerateConfig, pending: int) -> int:

@@ -25,6 +25,7 @@ def summary_text(manifest: Manifest) -> str:
     totals, session = manifest.totals, manifest.sessions[-1]
     kept = sum(totals["samples"].values())
     lines = [
+        f"read {manifest.reading['images']:,} images, left out {_by_name(_positive(manifest.reading['dropped']))}",
         f"kept {kept:,} samples ({_by_name(totals['samples'])}) from {totals['scenes']:,} scenes",
         f"rejected {sum(totals['rejected'].values()):,} ({_by_name(totals['rejected'])})",
         f"asked {totals['requests']:,} requests, {session.new_replies:,} of them now; "
@@ -45,6 +46,10 @@ def usd_text(usd: float | None) -> str:
     ('price unknown', '$0.00', '$1,234.50')
     """
     return "price unknown" if usd is None else f"${usd:,.2f}"
+
+
+def _positive(counts: dict[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count}
 
 
 def _by_name(counts: dict[str, int]) -> str:
