@@ -131,7 +131,8 @@ class AskShard:
         self._recipe = recipe
         self._images = ImageFolder(images)
         self._reporter = Reporter(scoreboard)
-        self._engine = Engine(teacher(), in_flight=in_flight, on_reply=self._reporter.on_reply)
+        self._teacher = teacher()
+        self._engine = Engine(self._teacher, in_flight=in_flight, on_reply=self._reporter.on_reply)
         self._known_folders = journal.folders(files.ledger)
 
     async def __call__(self, batch: Batch) -> dict[str, list[Any]]:
@@ -143,6 +144,7 @@ class AskShard:
         scene_range = journal.SceneRange.of(scene.scene_id for scene in scenes)
         known = journal.read_replies(self._files.ledger, self._known_folders, scene_range)
         book = journal.Journal(self._files.ledger, scene_range)
+        self._teacher.prepare(scenes)
         asked: list[Asked] = []
         rejected: list[Rejected] = []
         try:

@@ -10,6 +10,7 @@ keypoints, then one line per object with its box::
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -29,6 +30,7 @@ class Context(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...]
 
 
+@functools.lru_cache(maxsize=8)  # the kinds of one scene are rendered one after the other
 def render_context(scene: Scene, *, max_chars: int) -> Context:
     """Render a scene, leaving out what does not fit.
 

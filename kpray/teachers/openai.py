@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import openai
 
 from kpray.config import TeacherConfig
 from kpray.errors import TeacherError, TeacherStoppedError, TeacherUnavailableError
-from kpray.schemas import Reply, Request, Usage
+from kpray.schemas import Reply, Request, Scene, Usage
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
@@ -87,6 +88,9 @@ class OpenAITeacher:
         except openai.APIStatusError as error:
             if error.status_code != 404:  # compatible servers may not list models
                 raise TeacherError(f"{server} is not ready: {error.message}") from error
+
+    def prepare(self, scenes: Sequence[Scene]) -> None:
+        """A server needs no preparation."""
 
     async def ask(self, request: Request) -> Reply:
         """Ask once; the client retries what is worth retrying (connection, 408, 409, 429, 5xx)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from kpray.schemas import Reply, Request
+from kpray.schemas import Reply, Request, Scene
 
 
 class Teacher(Protocol):
@@ -26,6 +27,9 @@ class Teacher(Protocol):
         Raises:
             TeacherError: It cannot; the message says why and what to do.
         """
+
+    def prepare(self, scenes: Sequence[Scene]) -> None:
+        """Take note of the scenes that requests will soon come about; most teachers have no use for it."""
 
     async def ask(self, request: Request) -> Reply:
         """Answer one request.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kpray.errors import TeacherStoppedError, TeacherUnavailableError
 from kpray.ledger.journal import Journal, SceneRange, read_replies
-from kpray.schemas import Message, Reply, Request, Sampling
+from kpray.schemas import Message, Reply, Request, Sampling, Scene
 from kpray.teachers.engine import Engine, Outcome
 
 SCENES = SceneRange("1", "9")
@@ -31,6 +31,8 @@ class ScriptedTeacher:
     async def preflight(self) -> None: ...
 
     async def aclose(self) -> None: ...
+
+    def prepare(self, scenes: Sequence[Scene]) -> None: ...
 
     async def ask(self, request: Request) -> Reply:
         text = request.messages[-1].content

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Final
 
-from kpray.pose import scene_codes
+from kpray.pose import PoseCode, scenes_codes
 from kpray.prompts import KINDS
-from kpray.schemas import Reply, Request
+from kpray.schemas import Reply, Request, Scene
 from kpray.teachers.geometric.compose import compose_from_codes
 from kpray.teachers.geometric.wording import version
+
+_SCENES_KEPT: Final = 1024
+"""Scenes whose codes are at hand: those of the shards that a worker has open."""
 
 
 class GeometricTeacher:
@@ -28,11 +32,16 @@ class GeometricTeacher:
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
-        # A scene's three kinds come one after the other and share its codes.
-        self._codes = functools.lru_cache(maxsize=64)(scene_codes)
+        self._codes: dict[Scene, tuple[PoseCode, ...]] = {}
 
     async def preflight(self) -> None:
         """Nothing can be missing."""
+
+    def prepare(self, scenes: Sequence[Scene]) -> None:
+        """Compute the pose codes of many scenes at once, which is several times as fast as one by one."""
+        self._codes.update(zip(scenes, scenes_codes(scenes), strict=True))
+        while len(self._codes) > max(_SCENES_KEPT, len(scenes)):
+            del self._codes[next(iter(self._codes))]  # the oldest
 
     async def ask(self, request: Request) -> Reply:
         """Write the reply.
@@ -43,7 +52,7 @@ class GeometricTeacher:
         if request.scene is None:
             raise ValueError(f"expected Request.scene for the geometric teacher, found None ({request.scene_id})")
         started = time.perf_counter()
-        answers = compose_from_codes(request.kind, request.scene, self._codes(request.scene), seed=self._seed)
+        answers = compose_from_codes(request.kind, request.scene, self._codes_of(request.scene), seed=self._seed)
         text = KINDS[request.kind].write(answers, structured=request.response_schema is not None)
         return Reply(
             request_id=request.request_id,
@@ -55,6 +64,11 @@ class GeometricTeacher:
             model=self.model,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
+
+    def _codes_of(self, scene: Scene) -> tuple[PoseCode, ...]:
+        if scene not in self._codes:
+            self.prepare([scene])
+        return self._codes[scene]
 
     async def aclose(self) -> None:
         """Nothing is open."""
