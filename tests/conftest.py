@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +30,21 @@ def ray_local() -> Iterator[None]:
     start_ray(num_cpus=2, address="local")
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """A bucket on a local S3 server, as a URI that pyarrow understands."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket="kpray")
+    yield f"s3://test:test@kpray/runs?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
+    server.stop()

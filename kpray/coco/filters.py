@@ -66,6 +66,7 @@ class ReadingReport(msgspec.Struct, frozen=True):
         annotations_without_image: Annotations whose image has no row in any file.
         keypoint_count_mismatches: People whose ``num_keypoints`` is not what their keypoints say (which count).
         flags: Scenes by flag, before the filters except for the image's size.
+        licenses: Kept scenes by the name of their image's licence.
         dropped: Scenes by the filter that took them, in the order in which the filters are applied.
     """
 
@@ -82,6 +83,7 @@ class ReadingReport(msgspec.Struct, frozen=True):
     annotations_without_image: int = 0
     keypoint_count_mismatches: int = 0
     flags: dict[str, int] = {}
+    licenses: dict[str, int] = {}
     dropped: dict[str, int] = {}
 
     def __add__(self, other: ReadingReport) -> ReadingReport:

@@ -46,16 +46,16 @@ def join_range(job: RangeJob) -> tuple[pa.Table, ReadingReport]:
         (the counts of what is kept are 0: a limit may still take some).
     """
     images, duplicate_images = _images(job)
-    boxes, report = _boxes(job, images)
+    boxes, has_crowd, report = _boxes(job, images)
     captions, lost_captions, duplicate_captions = _captions(job, images)
     people, objects = boxes.where(boxes.is_person), boxes.where(~boxes.is_person)
-    flags = _flags(images, people)
+    flags = {**_doubts(images, people), validate.CROWD: has_crowd}
     scenes = _assemble(images, captions, people, objects, flags)
     enough = people.labelled >= job.scene_filter.min_keypoints
     candidates = Candidates(
         scenes=scenes,
         has_size=images.has_size,
-        is_flagged=np.any(list(flags.values()), axis=0),
+        is_flagged=np.any([flags[name] for name in validate.DOUBTS], axis=0),
         num_people=np.bincount(people.image[enough], minlength=len(images.keys)),
     )
     kept, dropped = apply_filters(candidates, job.scene_filter)
@@ -148,9 +148,9 @@ class _Boxes:
     area: Floats
     is_crowd: Mask
 
-    def where(self, mask: Mask) -> _Boxes:
-        """Some of the rows."""
-        return _Boxes(*(getattr(self, field.name)[mask] for field in fields(self)))
+    def where(self, rows: Mask | Ints) -> _Boxes:
+        """Some of the rows, by mask or by position."""
+        return _Boxes(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @property
     def is_person(self) -> Mask:
@@ -163,8 +163,8 @@ class _Boxes:
         return np.asarray((self.xyv[:, :, 2] > 0).sum(axis=1), dtype=np.int64)
 
 
-def _boxes(job: RangeJob, images: _Images) -> tuple[_Boxes, ReadingReport]:
-    """All annotations with a box, each once and sorted by image and id, without crowds."""
+def _boxes(job: RangeJob, images: _Images) -> tuple[_Boxes, Mask, ReadingReport]:
+    """All annotations with a box, each once and sorted by image and id, without crowds; which images had crowds."""
     parts, lost = [], 0
     for number, file in enumerate(job.files):
         if file.role != "captions" and (table := _fetch(job, file, "annotations")) is not None:
@@ -172,12 +172,12 @@ def _boxes(job: RangeJob, images: _Images) -> tuple[_Boxes, ReadingReport]:
             lost += int((~known).sum())
             parts.append(_box_rows(table, number, image, file.categories).where(known))
     if not parts:
-        return _NO_BOXES, ReadingReport()
+        return _NO_BOXES, np.zeros(len(images.keys), dtype=np.bool_), ReadingReport()
     rows = _Boxes(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Boxes)))
     once = rows.where(_first_of(rows.file, rows.image, rows.id))
     # A keypoint annotation and its instance have one id; keypoints come first, so theirs is the row that stays.
     united = once.where(_first_of(once.image, once.id, once.is_person))
-    crowds = int(united.is_crowd.sum())
+    crowds = np.bincount(united.image[united.is_crowd], minlength=len(images.keys))
     single = united.where(~united.is_crowd)
     repeated = _has_box_of_keypoints(single)
     single = single.where(~repeated)
@@ -185,11 +185,11 @@ def _boxes(job: RangeJob, images: _Images) -> tuple[_Boxes, ReadingReport]:
     report = ReadingReport(
         annotations_without_image=lost,
         duplicate_annotations=len(rows.id) - len(once.id),
-        crowds_left_out=crowds,
+        crowds_left_out=int(crowds.sum()),
         same_box_people=int(repeated.sum()),
         keypoint_count_mismatches=int(((single.stated >= 0) & (single.stated != single.labelled)).sum()),
     )
-    return single.where(np.lexsort((single.id, single.image))), report  # type: ignore[arg-type]
+    return single.where(np.lexsort((single.id, single.image))), crowds > 0, report
 
 
 def _box_rows(table: pa.Table, file: int, image: Ints, categories: dict[int, str]) -> _Boxes:
@@ -275,8 +275,8 @@ def _edges(image: Ints, count: int) -> Ints:
     return np.searchsorted(image, np.arange(count + 1))
 
 
-def _flags(images: _Images, people: _Boxes) -> dict[str, Mask]:
-    """For each flag, which images carry it."""
+def _doubts(images: _Images, people: _Boxes) -> dict[str, Mask]:
+    """For each doubt, which images carry it."""
     by_person = {
         validate.KEYPOINTS_OUTSIDE_BOX: validate.keypoints_outside_box(people.xyv, people.xyxy),
         validate.HULL_MISFITS_BOX: validate.hull_misfits_box(people.xyv, people.xyxy),

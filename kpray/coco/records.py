@@ -69,8 +69,8 @@ class CaptionRecord(msgspec.Struct, gc=False):
     caption: str
 
 
-class CategoryRecord(msgspec.Struct, frozen=True):
-    """An element of ``categories``."""
+class NamedRecord(msgspec.Struct, frozen=True):
+    """An element of ``categories`` or ``licenses``."""
 
     id: int
     name: str

@@ -7,8 +7,10 @@ from all runs without reading the rest of them.
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Literal
 
 import msgspec
@@ -83,6 +85,7 @@ class Spilled(msgspec.Struct, frozen=True):
         runs: In the file's order.
         image_keys: Sorted ids of its image rows, without repetition.
         categories: Its category table.
+        licenses: Its licence table.
     """
 
     role: Role
@@ -90,6 +93,7 @@ class Spilled(msgspec.Struct, frozen=True):
     runs: list[Run]
     image_keys: list[Key]
     categories: dict[int, str]
+    licenses: dict[int, str]
 
 
 def spill(job: SpillJob) -> Spilled:
@@ -100,39 +104,76 @@ def spill(job: SpillJob) -> Spilled:
             table has no ``person``, or an annotation's category is not in the table.
         StorageError: The file cannot be read or a run cannot be written.
     """
-    to_keys = records.text_keys if job.text_ids else records.number_keys
-    annotation_type, annotation_columns = _ANNOTATIONS[job.role]
-    columns = {"images": records.image_columns, "annotations": annotation_columns}
+    annotation_type, _ = _ANNOTATIONS[job.role]
     types = {
         "images": records.ImageRecord,
         "annotations": annotation_type,
-        "categories": records.CategoryRecord,
+        "categories": records.NamedRecord,
+        "licenses": records.NamedRecord,
     }
-    buffers: dict[TableName, list[pa.Table]] = {"images": [], "annotations": []}
-    runs: list[Run] = []
-    categories: dict[int, str] = {}
-    used_categories: set[int] = set()
-    keys: set[Key] = set()
-    for name, rows in read_arrays(job.path, types, job.chunk_bytes):
-        if name == "categories":
-            categories |= {row.id: row.name for row in rows}
-            continue
-        if not rows:
-            continue
-        table_name: TableName = "images" if name == "images" else "annotations"
-        table = columns[table_name](rows, to_keys, job.path)
-        if name == "images":
-            keys.update(table["key"].to_pylist())
-        elif job.role != "captions":
-            used_categories.update(table["category_id"].unique().to_pylist())
-        buffers[table_name].append(table)
-        if sum(part.nbytes for part in buffers[table_name]) >= job.run_bytes:
-            runs.append(_write_run(table_name, buffers[table_name], job, len(runs)))
-            buffers[table_name] = []
-    runs += [_write_run(n, parts, job, len(runs) + i) for i, (n, parts) in enumerate(buffers.items()) if parts]
-    if job.role != "captions":
-        _check_categories(job, categories, used_categories)
-    return Spilled(job.role, job.path, runs, sorted(keys), categories)
+    spiller = _Spiller(job)
+    with _without_garbage_collection():
+        for name, rows in read_arrays(job.path, types, job.chunk_bytes):
+            spiller.take(name, rows)
+    return spiller.finish()
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Millions of records come and go without a cycle among them; looking for cycles would only cost time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class _Spiller:
+    """What is gathered during the pass over a file."""
+
+    def __init__(self, job: SpillJob) -> None:
+        self._job = job
+        self._to_keys = records.text_keys if job.text_ids else records.number_keys
+        self._waiting: dict[TableName, list[pa.Table]] = {"images": [], "annotations": []}
+        self._runs: list[Run] = []
+        self._image_keys: set[Key] = set()
+        self._names: dict[str, dict[int, str]] = {"categories": {}, "licenses": {}}
+        self._used_categories: set[int] = set()
+
+    def take(self, name: str, rows: list[Any]) -> None:
+        """Take some elements of one of the file's arrays."""
+        if name in self._names:
+            self._names[name] |= {row.id: row.name for row in rows}
+        elif rows and name == "images":
+            table = records.image_columns(rows, self._to_keys, self._job.path)
+            self._image_keys.update(table["key"].to_pylist())
+            self._add("images", table)
+        elif rows:
+            _, annotation_columns = _ANNOTATIONS[self._job.role]
+            table = annotation_columns(rows, self._to_keys, self._job.path)
+            if "category_id" in table.column_names:
+                self._used_categories.update(table["category_id"].unique().to_pylist())
+            self._add("annotations", table)
+
+    def _add(self, name: TableName, table: pa.Table) -> None:
+        self._waiting[name].append(table)
+        if sum(part.nbytes for part in self._waiting[name]) >= self._job.run_bytes:
+            self._write(name)
+
+    def _write(self, name: TableName) -> None:
+        self._runs.append(_write_run(name, self._waiting[name], self._job, len(self._runs)))
+        self._waiting[name] = []
+
+    def finish(self) -> Spilled:
+        """Write what is waiting and say what the file held."""
+        for name, parts in self._waiting.items():
+            if parts:
+                self._write(name)
+        if self._job.role != "captions":
+            _check_categories(self._job, self._names["categories"], self._used_categories)
+        return Spilled(self._job.role, self._job.path, self._runs, sorted(self._image_keys), **self._names)
 
 
 def _check_categories(job: SpillJob, categories: Mapping[int, str], used: set[int]) -> None:

@@ -1,6 +1,6 @@
-"""Doubts about a scene that can be seen in its numbers alone.
+"""Flags of a scene: doubts that can be seen in its numbers alone, and that a crowd was left out.
 
-A flag does not say which number is wrong. It says that the box and the keypoints cannot both be right, so a
+A doubt does not say which number is wrong. It says that the box and the keypoints cannot both be right, so a
 text that is grounded in both would be wrong somewhere.
 """
 
@@ -20,7 +20,11 @@ HULL_MISFITS_BOX: Final = "hull_misfits_box"
 IMAGE_SIZE_MISSING: Final = "image_size_missing"
 """No file gives a width and height above zero. Nothing can be normalised, so the scene is always dropped."""
 
-FLAGS: Final = (KEYPOINTS_OUTSIDE_BOX, HULL_MISFITS_BOX, IMAGE_SIZE_MISSING)
+DOUBTS: Final = (KEYPOINTS_OUTSIDE_BOX, HULL_MISFITS_BOX, IMAGE_SIZE_MISSING)
+"""The flags that ``reject_flagged`` drops a scene for."""
+
+CROWD: Final = "crowd"
+"""A crowd region was left out, so the people of the scene cannot be counted exactly. This is no doubt."""
 
 VISIBLE_TOLERANCE: Final = 0.05
 """For keypoints with v = 2, in longer sides of the box. Boxes are drawn around what is visible: not one person

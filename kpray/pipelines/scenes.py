@@ -7,7 +7,8 @@ is the unit of work for everything downstream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from typing import Any, Final, TypeVar
@@ -98,7 +99,8 @@ def write_scenes(source: CocoSource, scene_filter: SceneFilter, out: str, shard_
         if kept == 0:
             require_scenes(report)
         _delete_shards(out)
-        return report + total(_run(_write_shard, _plan_shards(parts, kept, out, shard_size), ReadingReport))
+        report += total(_run(_write_shard, _plan_shards(parts, kept, out, shard_size), ReadingReport))
+        return msgspec.structs.replace(report, licenses=_by_name(report.licenses, spilled))
 
 
 @contextmanager
@@ -155,6 +157,7 @@ def _read_piece(piece: Piece) -> pa.Table:
 
 
 def _count(table: pa.Table) -> ReadingReport:
+    licenses = Counter("" if i is None else str(i) for i in table["license_id"].to_pylist())
     people = table["people"].combine_chunks().flatten()
     labelled = people.field("num_labelled").to_numpy()
     return ReadingReport(
@@ -163,7 +166,17 @@ def _count(table: pa.Table) -> ReadingReport:
         people_with_keypoints=int(np.count_nonzero(labelled)),
         objects=len(table["objects"].combine_chunks().flatten()),
         captions=len(table["captions"].combine_chunks().flatten()),
+        licenses=dict(licenses),
     )
+
+
+def _by_name(counts: Mapping[str, int], files: Sequence[Spilled]) -> dict[str, int]:
+    """Counts by licence id, under the names that the files' licence tables give."""
+    names = {str(i): name for file in files for i, name in file.licenses.items()}
+    named: Counter[str] = Counter()
+    for license_id, count in sorted(counts.items()):
+        named[names.get(license_id, f"licence {license_id}") if license_id else "not stated"] += count
+    return dict(named)
 
 
 def _run(work: Callable[[_Job], _Result], jobs: Sequence[_Job], result_type: type[_Result]) -> list[_Result]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from functools import partial
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from kpray import storage
 from kpray.coco import CocoSource, SceneFilter, read_scenes
 from kpray.coco.reader import plan_ranges
 from kpray.coco.rows import SCENE_SCHEMA, table_to_scenes
+from kpray.coco.synthetic import write_coco
 from kpray.errors import InputError
 from kpray.pipelines import scenes as scenes_module
 from kpray.pipelines.scenes import write_scenes
@@ -18,8 +21,6 @@ from kpray.pipelines.scenes import write_scenes
 pytestmark = [
     pytest.mark.ray,
     pytest.mark.usefixtures("ray_local"),
-    # Ray warns about its own defaults.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
 ]
 
 
@@ -49,6 +50,32 @@ def test_shards_hold_the_scenes_of_one_process_in_their_order(tmp_path: Path, mo
     assert scenes == list(read_scenes(source, SceneFilter()))
     assert (report.images, report.scenes, report.people, report.captions) == (25, 20, 20, 20)
     assert report.dropped["min_people"] == 5
+
+
+def test_licences_are_counted_by_name(tmp_path: Path) -> None:
+    source = write_source(tmp_path)
+    document = json.loads(Path(source.keypoints).read_text())
+    for row in document["images"]:
+        row["license"] = {0: 4, 1: 9}.get(row["id"] % 3)
+    document["licenses"] = [{"id": 4, "name": "Attribution License", "url": ""}]
+    Path(source.keypoints).write_text(json.dumps(document))
+    report = write_scenes(source, SceneFilter(limit=9), str(tmp_path / "scenes"), shard_size=4)
+    kept = [1, 2, 3, 4, 6, 7, 8, 9, 11]
+    assert report.licenses == {
+        "Attribution License": sum(i % 3 == 0 for i in kept),
+        "licence 9": sum(i % 3 == 1 for i in kept),
+        "not stated": sum(i % 3 == 2 for i in kept),
+    }
+
+
+def test_everything_may_lie_on_s3(tmp_path: Path, s3_url: str) -> None:
+    files = write_coco(storage.join(s3_url, "coco"), count=9, seed=1, images=False)
+    source, out = CocoSource(files.captions, files.keypoints, files.instances), storage.join(s3_url, "scenes")
+    report = write_scenes(source, SceneFilter(), out, shard_size=4)
+    assert storage.list_files(out) == [f"shard-0000{i}.parquet" for i in range(3)]
+    tables = [pq.read_table(io.BytesIO(storage.read_bytes(storage.join(out, n)))) for n in storage.list_files(out)]
+    assert [s for table in tables for s in table_to_scenes(table)] == list(read_scenes(source, SceneFilter()))
+    assert report.scenes == 9
 
 
 def test_a_second_run_gives_the_same_bytes_and_replaces_old_shards(tmp_path: Path) -> None:
