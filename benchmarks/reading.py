@@ -27,23 +27,19 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import multiprocessing
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import psutil
+from measuring import Timings, in_new_process, markdown
 
 SHARD_SIZE = 500
-MB = 1 << 20
 
 Files = Mapping[str, str]
-Timings = dict[str, float]
 
 
 def read_with_pycocotools(files: Files, out: str) -> Timings:
@@ -85,52 +81,6 @@ def read_on_ray(files: Files, out: str) -> Timings:
 
 
 READERS = {"pycocotools": read_with_pycocotools, "kpray": read_in_one_process, "kpray on Ray": read_on_ray}
-
-
-def _child(reader: str, files: Files, out: str, pipe: Connection) -> None:
-    pipe.send(READERS[reader](files, out))
-
-
-def measure(reader: str, files: Files) -> Timings:
-    """Run a reader in a new process and watch the memory of it and of its children."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    with tempfile.TemporaryDirectory() as out:
-        process = context.Process(target=_child, args=(reader, files, out, theirs))
-        process.start()
-        theirs.close()
-        peak = total = 0
-        root = psutil.Process(process.pid)
-        while not ours.poll(0.05):
-            tree = [root, *root.children(recursive=True)]
-            total = max(total, sum(_resident(p) for p in tree))
-            peak = max(peak, *(_peak(p) for p in tree if p is root or _is_worker(p)))
-        timings: Timings = ours.recv()
-        peak = max(peak, _peak(root))
-        process.join()
-    return {**timings, "peak_mb": peak / MB, "sum_mb": total / MB}
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
-        return 0
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    try:
-        return "".join(process.cmdline()[:1]).startswith("ray::")
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return False
-
-
-def _peak(process: psutil.Process) -> int:
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
 
 
 def prepare(annotations: Path, folder: Path) -> dict[str, Files]:
@@ -177,25 +127,23 @@ def run(coco: Path, repeats: int) -> list[dict[str, Any]]:
             runs: dict[str, list[Timings]] = {reader: [] for reader in READERS}
             for _ in range(repeats):
                 for reader, results in runs.items():
-                    results.append(measure(reader, files))
+                    results.append(in_new_process(READERS[reader], files))
             for reader, results in runs.items():
                 medians = {name: statistics.median(r[name] for r in results) for name in results[0]}
                 rows.append({"images": images, "reader": reader, **medians})
     return rows
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as a table in Markdown."""
-    lines = [
-        "| images | reader | time, s | CPU, s | largest process, MB | all processes, MB"
-        " | Ray's start, s | first time, s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        digits = {"seconds": 2, "cpu_s": 2, "peak_mb": 0, "sum_mb": 0, "start_s": 1, "first_s": 1}
-        figures = [f"{row[name]:.{n}f}" if name in row else "" for name, n in digits.items()]
-        lines.append(f"| {' | '.join([row['images'], row['reader'], *figures])} |")
-    return "\n".join(lines)
+COLUMNS = {
+    "images": ("images", None),
+    "reader": ("reader", None),
+    "seconds": ("time, s", 2),
+    "cpu_s": ("CPU, s", 2),
+    "peak_mb": ("largest process, MB", 0),
+    "sum_mb": ("all processes, MB", 0),
+    "start_s": ("Ray's start, s", 1),
+    "first_s": ("first time, s", 1),
+}
 
 
 def main() -> None:
@@ -205,7 +153,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON as the last line")
     arguments = parser.parse_args()
     rows = run(arguments.coco, arguments.repeats)
-    print(table(rows))
+    print(markdown(rows, COLUMNS))
     if arguments.json:
         print(json.dumps(rows))
 

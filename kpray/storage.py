@@ -117,11 +117,15 @@ def read_bytes(path: str) -> bytes:
 
 
 @contextmanager
-def open_atomic(path: str) -> Iterator[IO[bytes]]:
+def open_atomic(path: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
     """Open a file for writing that appears under its name only when complete.
 
     On a local or shared file system the bytes go to a neighbour that is flushed to disk and renamed. For an
     object store they go to a temporary file first, so that a body that raises uploads nothing.
+
+    Args:
+        path: Where to.
+        durable: Whether the file must survive a power cut; scratch files need not.
 
     Raises:
         StorageError: It cannot be written.
@@ -139,8 +143,9 @@ def open_atomic(path: str) -> Iterator[IO[bytes]]:
         Path(inner).parent.mkdir(parents=True, exist_ok=True)
         with Path(aside).open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(aside).replace(inner)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error}") from error

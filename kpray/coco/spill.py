@@ -197,7 +197,7 @@ def _write_run(name: TableName, parts: list[pa.Table], job: SpillJob, number: in
     keys = keys[order]
     path = storage.join(job.folder, f"{job.role}-{number:05}-{name}.arrow")
     batches = table.take(pa.array(order)).combine_chunks().to_batches(max_chunksize=_BATCH_ROWS)
-    with storage.open_atomic(path) as stream, pa.ipc.new_file(stream, table.schema) as writer:
+    with storage.open_atomic(path, durable=False) as stream, pa.ipc.new_file(stream, table.schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
     return Run(name, path, keys[::_BATCH_ROWS].tolist(), keys[-1].item() if keys.dtype != object else keys[-1])

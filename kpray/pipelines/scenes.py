@@ -122,7 +122,7 @@ def _delete_shards(out: str) -> None:
 
 def _write_part(job: PartJob) -> Part:
     table, report = join_range(job.range)
-    with storage.open_atomic(job.path) as stream, pa.ipc.new_file(stream, SCENE_SCHEMA) as writer:
+    with storage.open_atomic(job.path, durable=False) as stream, pa.ipc.new_file(stream, SCENE_SCHEMA) as writer:
         writer.write_table(table, max_chunksize=512)
     return Part(job.path, table.num_rows, report)
 
