@@ -2,6 +2,10 @@
 
 Run:
     python benchmarks/pose_codes.py --coco FOLDER
+    python benchmarks/pose_codes.py --synthetic 2000
+
+With ``--synthetic N`` codes are compared with the three-dimensional truth of N synthetic scenes; see
+`against_truth` for how.
 
 FOLDER has ``annotations/person_keypoints_val2017*.json`` and ``annotations/captions_val2017.json``. The
 captions were written by other people than the keypoints, so they check the postures independently: a scene
@@ -18,7 +22,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from kpray.coco.synthetic import PoseTruth, as_scene, synthesize
 from kpray.pose import PoseCode, scene_codes, scenes_codes
+from kpray.pose.rules import RULES
 from kpray.schemas import Person, Scene
 
 BATCH = 256
@@ -80,10 +86,55 @@ def said_posture(scene: Scene) -> str | None:
     return next(iter(votes)) if len(votes) == 1 and max(votes.values()) >= 2 else None
 
 
+def against_truth(code: PoseCode, truth: PoseTruth) -> str:
+    """``right``, ``adjacent`` or ``wrong``; empty where the truth does not tell.
+
+    Joint angles are binned as the code's own rule does: another bin is adjacent if it is the next one. Posture
+    and facing (the nearest of camera, away, image-left, image-right, up, down) must be equal; of the wrist's
+    height only the side of the shoulder is compared, along the world's vertical.
+    """
+    if code.name in ("elbow", "knee", "hip", "arm"):
+        rule = RULES[code.name]
+        true_bin = sum(truth.angles_deg[f"{code.side}_{code.name}"] > t for t in rule.thresholds)
+        return ("right", "adjacent", "wrong")[min(abs(rule.values.index(code.value) - true_bin), 2)]
+    if code.name in ("posture", "facing"):
+        return "right" if getattr(truth, code.name) == code.value else "wrong"
+    if code.name == "wrist_height":
+        above = getattr(truth, f"{code.side}_wrist_above_shoulder")
+        return "right" if above == code.value.startswith("above") else "wrong"
+    return ""
+
+
+def compare_synthetic(count: int) -> None:
+    """Print a row for each code: stated, right, in the next bin, wrong."""
+    table: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for first in range(0, count, BATCH):
+        drawn = [synthesize(index=i, seed=0) for i in range(first, min(first + BATCH, count))]
+        for synthetic, codes in zip(drawn, scenes_codes([as_scene(s) for s in drawn]), strict=True):
+            truths = [p.truth for p in synthetic.people if p.area_px]
+            for code in codes:
+                if code.person >= 0 and (verdict := against_truth(code, truths[code.person])):
+                    table[code.name, code.value][verdict] += 1
+    print("| code | value | stated | right | next bin | wrong |\n|---|---|---|---|---|---|")
+    for (name, value), found in sorted(table.items()):
+        print(f"| `{name}` | {value} | {found.total()} | {found['right']} | {found['adjacent']} | {found['wrong']} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--coco", type=Path, required=True)
-    scenes = read_scenes(parser.parse_args().coco / "annotations")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--coco", type=Path)
+    source.add_argument("--synthetic", type=int, metavar="N")
+    options = parser.parse_args()
+    if options.synthetic:
+        compare_synthetic(options.synthetic)
+    else:
+        measure(options.coco)
+
+
+def measure(coco: Path) -> None:
+    """Print how often each code fires, the time, and captions against postures."""
+    scenes = read_scenes(coco / "annotations")
     start = time.process_time()
     codes: list[tuple[PoseCode, ...]] = [scene_codes(scene) for scene in scenes]
     seconds = time.process_time() - start

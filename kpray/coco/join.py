@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -150,14 +151,16 @@ class _Boxes:
 
     def where(self, rows: Mask | Ints) -> _Boxes:
         """Some of the rows, by mask or by position."""
+        if rows.dtype == np.bool_ and rows.all():
+            return self
         return _Boxes(*(getattr(self, field.name)[rows] for field in fields(self)))
 
-    @property
+    @cached_property
     def is_person(self) -> Mask:
         """Which rows are people."""
         return np.asarray(self.category == "person", dtype=np.bool_)
 
-    @property
+    @cached_property
     def labelled(self) -> Ints:
         """How many keypoints are labelled."""
         return np.asarray((self.xyv[:, :, 2] > 0).sum(axis=1), dtype=np.int64)
@@ -250,6 +253,8 @@ def _has_box_of_keypoints(rows: _Boxes) -> Mask:
     has_keypoints = rows.is_person & (rows.file == _KEYPOINTS_FILE)
     is_instance = rows.is_person & ~has_keypoints
     repeated = np.zeros(len(rows.id), dtype=np.bool_)
+    if not is_instance.any():
+        return repeated
     repeated[is_instance] = np.isin(as_values[is_instance], as_values[has_keypoints])
     return repeated
 
@@ -290,9 +295,12 @@ def _assemble(
 ) -> pa.Table:
     count = len(images.keys)
     table = images.table
-    flag_lists = [[name for name, mask in flags.items() if mask[i]] for i in range(count)]
+    flag_lists: list[list[str]] = [[] for _ in range(count)]
+    for name, mask in flags.items():
+        for i in np.flatnonzero(mask).tolist():
+            flag_lists[i].append(name)
     columns = {
-        "scene_id": pa.array(images.keys.astype(str).tolist(), pa.string()),
+        "scene_id": pa.array(images.keys).cast(pa.string()),
         "file_name": table["file_name"],
         "split": table["split"],
         "width": table["width"],

@@ -10,11 +10,10 @@ not depend on how large any of these are.
 
 from __future__ import annotations
 
-import heapq
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -48,10 +47,7 @@ def plan_ranges(
     files: Sequence[Spilled], scene_filter: SceneFilter, range_images: int = RANGE_IMAGES
 ) -> list[RangeJob]:
     """Cut the image ids of all files into ranges; rows beyond the known ids fall into the outermost ranges."""
-    keys: list[int | str] = []
-    for key in heapq.merge(*(file.image_keys for file in files)):
-        if not keys or keys[-1] != key:
-            keys.append(key)
+    keys: list[Any] = sorted(set().union(*(file.image_keys for file in files)))
     lean = [msgspec.structs.replace(file, image_keys=[]) for file in files]
     borders = [None, *keys[range_images::range_images], None]
     return [RangeJob(lean, low, high, scene_filter) for low, high in pairwise(borders)]

@@ -16,11 +16,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kpray.errors import InputError
 
 KEYPOINT_NUMBERS: Final = 51
 """17 keypoints, each x, y, v."""
+
+_UNTIDY: Final = r"^ |  | $|[^ -~]"
+"""In RE2: what has only single blanks inside does not match; what is not ASCII may."""
 
 _SPLIT: Final = re.compile(r"(?:train|val|test(?:-dev)?|unlabeled)20\d\d")
 _Columns = dict[str, pa.Array]
@@ -129,9 +133,17 @@ def caption_columns(rows: Sequence[CaptionRecord], to_keys: ToKeys, path: str) -
         {
             "key": to_keys(row.image_id for row in rows),
             "id": _ints((row.id for row in rows), len(rows)),
-            "caption": pa.array([" ".join(row.caption.split()) for row in rows], pa.string()),
+            "caption": _on_one_line([row.caption for row in rows]),
         }
     )
+
+
+def _on_one_line(texts: list[str]) -> pa.Array:
+    """Replace every run of white space by one blank and strip the ends; most texts are as they should be."""
+    column = pa.array(texts, pa.string())
+    untidy = pc.match_substring_regex(column, _UNTIDY)
+    tidied = [" ".join(text.split()) for text in column.filter(untidy).to_pylist()]
+    return pc.replace_with_mask(column, untidy, pa.array(tidied, pa.string()))
 
 
 def instance_columns(rows: Sequence[InstanceRecord], to_keys: ToKeys, path: str) -> pa.Table:

@@ -106,9 +106,9 @@ def _scan(data: bytes) -> tuple[npt.NDArray[np.intp], int | None]:
     places = np.flatnonzero(np.frombuffer(data.translate(_IS_STRUCTURE), dtype=np.bool_))
     marks = np.frombuffer(data, dtype=np.uint8)[places]
     is_quote = marks == ord('"')
-    is_bracket = ~is_quote & (np.cumsum(is_quote) % 2 == 0)
+    is_bracket = ~(is_quote | np.logical_xor.accumulate(is_quote))
     places, change = places[is_bracket], _DEPTH_CHANGE[marks[is_bracket]]
-    depth = np.cumsum(change, dtype=np.int64)
+    depth = np.cumsum(change, dtype=np.int32)
     after = np.flatnonzero(depth < 0)
     closed_at = int(places[after[0]]) if len(after) else None
     inside = slice(None, after[0] if len(after) else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from kpray.pose.angles import Floats, Points, angle_deg, angle_noise_deg, angle_range_deg, cross
@@ -9,6 +11,9 @@ from kpray.pose.bodies import ANKLES, HIPS, KNEES, Bodies
 from kpray.pose.margins import all_of, below, beyond, either, only_where
 from kpray.pose.readings import Reading
 from kpray.pose.rules import RULES
+
+MAX_RISE: Final = 0.2
+"""Largest difference in height, in statures, at which two feet or knees are apart rather than one lifted."""
 
 
 def leg_readings(bodies: Bodies) -> list[Reading]:
@@ -92,14 +97,19 @@ def _ankle_height(bodies: Bodies) -> list[Reading]:
 
 
 def _apart(bodies: Bodies, key: str, joint: slice) -> Reading:
-    """Distance of a joint's two sides; all words but the widest need a view from front or back."""
+    """Distance of a joint's two sides; all words but the widest need a view from front or back.
+
+    The widest needs both at a like height: a foot swung up behind is lifted rather than set wide.
+    """
     left, right = bodies.points[joint]
     distance = np.abs(left - right) / bodies.stature
     noise = np.hypot(bodies.noise[joint][0], bodies.noise[joint][1]) / bodies.stature
-    widest = distance > RULES[key].thresholds[-1]
-    level = below(np.abs((left - right).imag) / bodies.stature, 0.06, 0.01)
+    rise = np.abs((left - right).imag) / bodies.stature
+    widest = only_where(distance > RULES[key].thresholds[-1])
+    level = below(rise, 0.06, 0.01)
     both_seen = only_where(bodies.visible[joint].all(axis=0))
-    where = either(only_where(widest), all_of(bodies.frontal, bodies.upright, level, both_seen))
+    far = all_of(widest, below(rise, MAX_RISE, 0.02, noise))
+    where = either(far, all_of(bodies.frontal, bodies.upright, level, both_seen))
     used = (5, 6, joint.start, joint.start + 1)
     return Reading(RULES[key], used, distance, noise, where=where, also=("stature", "axis"))
 

@@ -19,6 +19,9 @@ MAX_PEOPLE: Final = 6
 CROWD_FLAG: Final = "crowd"
 """A scene with this flag had people left out, so its people are not counted."""
 
+MAX_COUNTED: Final = 9
+"""COCO's annotators mark some ten to fifteen people one by one and leave the others of a crowd unmarked."""
+
 SAME_DEPTH_RATIO: Final = 1.35
 """Statures that differ by less are taken to stand at a like distance from the camera."""
 
@@ -34,8 +37,8 @@ def largest_people(boxes_px: Floats) -> list[int]:
 
 
 def count_code(people: int, flags: tuple[str, ...]) -> list[PoseCode]:
-    """How many people are annotated one by one; nothing where a crowd was left out."""
-    if CROWD_FLAG in flags:
+    """How many people are annotated one by one; nothing where others may have been left out."""
+    if CROWD_FLAG in flags or people > MAX_COUNTED:
         return []
     return [PoseCode("person_count", str(people), -1, "", None, None, (), float(people), MAX_MARGIN)]
 

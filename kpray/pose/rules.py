@@ -101,7 +101,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "lean_direction": Rule(
             "lean_direction", (None, "backward", None, "forward", None), (-60, -15, 18, 100), 5, "deg", "ours"
         ),
-        "facing": Rule("facing", ("away", None, "camera"), (-0.09, 0.09), 0.02, "stature", "ours"),
+        "facing": Rule("facing", ("away", None, "camera"), (-0.09, 0.12), 0.02, "stature", "ours"),
         "profile": Rule("facing", ("image_left", None, "image_right"), (-0.2, 0.2), 0.1, "ratio", "ours"),
         "turned": Rule("head", ("turned_image_left", None, "turned_image_right"), (-0.45, 0.45), 0.1, "ratio", "ours"),
         "tilted": Rule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from openai_server import KEY, OpenAIServer
 
+from kpray import storage
 from kpray.cli import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
@@ -244,3 +246,50 @@ def test_scenes_are_parquet_that_anything_reads(job: Run) -> None:
     table = pads.dataset(job.folder / "scenes", format="parquet").to_table()
     assert table.num_rows == job.summary["scenes"]
     assert pq.read_metadata(job.folder / "scenes" / "shard-00000.parquet").num_rows == 4
+
+
+def test_a_run_may_lie_on_s3(tmp_path: Path, s3_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = storage.join(s3_url, tmp_path.name)
+    command = ["generate", "--out", out, "--json", *SMALL, "--set", "synthetic.images=true"]
+    assert run(command) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["new_replies"] == summary["requests"] == 3 * summary["scenes"]
+    records = json.loads(storage.read_bytes(storage.join(out, "llava.json")))
+    assert len(records) == sum(summary["samples"].values())
+    assert storage.exists(storage.join(out, "coco", "images", records[0]["image"]))
+    assert run(command) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["new_replies"] == 0
+
+
+def test_images_that_are_not_where_they_should_be(job: Run, tmp_path: Path) -> None:
+    job("--set", "synthetic.images=true")
+    annotations = job.folder / "coco" / "annotations"
+    flags = ["--captions", str(annotations / "captions_synthetic.json")]
+    flags += ["--keypoints", str(annotations / "person_keypoints_synthetic.json"), "--set", "shard_size=4"]
+    empty, some = tmp_path / "empty", tmp_path / "some"
+    empty.mkdir()
+    assert run(["generate", *flags, "--images", str(empty), "--out", str(tmp_path / "none")]) == 2
+    some.mkdir()
+    for path in sorted((job.folder / "coco" / "images").iterdir())[1:]:
+        (some / path.name).write_bytes(path.read_bytes())
+    assert run(["generate", *flags, "--images", str(some), "--out", str(tmp_path / "most")]) == 0
+    missing = pads.dataset(tmp_path / "most" / "rejected").to_table().to_pylist()
+    assert [(row["scene_id"], row["stage"], row["reason"]) for row in missing] == [("1", "scene", "image_missing")]
+
+
+def test_real_val2017(coco_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotations, out = coco_folder / "annotations", tmp_path / "run"
+    files = {
+        "--captions": annotations / "captions_val2017.json",
+        "--keypoints": annotations / "person_keypoints_val2017_rebuilt.json",
+        "--instances": annotations / "instances_val2017_subset.json",
+    }
+    flags = [str(part) for pair in files.items() for part in pair]
+    assert run(["generate", *flags, "--out", str(out), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["scenes"], summary["requests"], summary["rejected"]) == (2346, 3 * 2346, {})
+    records = json.loads((out / "llava.json").read_text())
+    assert len({record["id"] for record in records}) == len(records)
+    leaks = re.compile(r"keypoint|bounding box|coordinate|annotation|caption|\d\.\d", re.IGNORECASE)
+    answers = [record["conversations"][1]["value"] for record in records]
+    assert [answer for answer in answers if leaks.search(answer)] == []

@@ -42,6 +42,14 @@ def test_feet():
     assert "feet=wide" in said_of(left_ankle=(740, 940), right_ankle=(260, 940))
 
 
+def test_a_foot_swung_up_behind_is_not_set_wide():
+    found = said_of(SIDE_ON, left_knee=(300, 640), left_ankle=(100, 560))
+    assert "feet=wide" not in found
+    assert "feet=wide" in said_of(
+        SIDE_ON, left_knee=(620, 695), left_ankle=(740, 900), right_knee=(360, 695), right_ankle=(260, 900)
+    )
+
+
 def test_feet_of_someone_seen_from_the_side_are_not_said_to_be_together():
     assert "feet=together" not in said_of(SIDE_ON)
 

@@ -35,6 +35,15 @@ def test_no_order_for_people_in_front_of_each_other():
     assert not any(code.startswith("order") for code in found)
 
 
+def test_many_people_are_not_counted_because_annotators_stop():
+    def counted(people: int) -> set[str]:
+        found = scene_codes(scene([person(900 * i) for i in range(people)], [], 9000))
+        return {c.value for c in found if c.name == "person_count"}
+
+    assert counted(9) == {"9"}
+    assert counted(10) == set()
+
+
 def test_distance():
     assert "distance=close" in pair(person(0), person(400))
     assert "distance=far" in pair(person(0), person(2400))

@@ -32,6 +32,14 @@ def test_torso(degrees: float, value: str):
     assert found == {f"torso={value}"}
 
 
+def test_three_quarter_view_is_not_facing_the_camera():
+    def narrowed(share: float) -> Pose:
+        return {name: None if xy is None else (500 + share * (xy[0] - 500), xy[1]) for name, xy in STANDING.items()}
+
+    assert "facing=camera" in said_of(narrowed(1.0))
+    assert "facing=camera" not in said_of(narrowed(0.55))
+
+
 def test_torso_abstains_when_it_may_lean_towards_the_camera():
     squashed = {name: (xy[0], xy[1] if xy[1] > 480 else 330 + 0.3 * xy[1]) for name, xy in STANDING.items()}
     assert not any(code.startswith("torso") for code in said_of(squashed))

@@ -17,6 +17,9 @@ from kpray.teachers.geometric.captions import lone_noun, lone_role, read_caption
         ("A child holding a umbrella", "a child holding an umbrella", False, "holding an umbrella"),
         ("A man wearing a hat is reading a book", "a man wearing a hat is reading a book", True, ""),
         ("A dog catching a disc in a field", "a dog catching a disc in a field", False, ""),
+        ("A person on skis doing a trick", "a person on skis doing a trick", False, ""),
+        ("A man flying while riding skis", "a man flying while riding skis", False, "flying"),
+        ("A MAN IS HOLDING A BAT", "a man is holding a bat", True, "holding a bat"),
         ("A man holding holding a cup", "a man holding a cup", False, "holding a cup"),
     ],
 )

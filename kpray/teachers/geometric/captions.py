@@ -6,6 +6,7 @@ contradicts the pose codes or names another number of people.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -80,6 +81,7 @@ class Caption:
     activity: str
 
 
+@functools.lru_cache(maxsize=256)  # the kinds of one scene read the same captions
 def read_caption(caption: str) -> Caption | None:
     """Understand one caption, or not.
 
@@ -114,7 +116,12 @@ def read_caption(caption: str) -> Caption | None:
 
 def _later_verb(tokens: Sequence[str]) -> str | None:
     """A finite verb that follows what stands behind the subject: "a man in a hat is reading"."""
-    return next((t for before, t in pairwise(tokens) if t in _VERBS and before not in _NOT_BEFORE_VERBS), None)
+    return next((t for before, t in pairwise(tokens) if t in _VERBS and not _before_noun(before)), None)
+
+
+def _before_noun(word: str) -> bool:
+    """Whether what follows is a noun even if it looks like a verb: "on skis", "wearing skis"."""
+    return word in _NOT_BEFORE_VERBS or word in _PREPOSITIONS or _is_participle(word)
 
 
 _SPEAKABLE: Final = re.compile(r"[A-Za-z][A-Za-z' ,\-]*[A-Za-z]")
@@ -122,6 +129,8 @@ _SPEAKABLE: Final = re.compile(r"[A-Za-z][A-Za-z' ,\-]*[A-Za-z]")
 
 def _tidy(caption: str) -> str:
     text = re.sub(r"\s+", " ", caption).strip(" .!\"'").replace(" ,", ",")
+    if sum(map(str.isupper, text)) > len(text) / 2:
+        text = text.lower()
     text = re.sub(r"(?i)\b(\w+)( \1\b)+", r"\1", text)
     text = re.sub(r"(?i)^there (is|are|'s) ", "", text)
     text = re.sub(r"\b([Aa]) (?=[aeiou])(?!uni|use|one\b|eu)", r"\1n ", text)
@@ -224,6 +233,8 @@ def _count_fits(caption: Caption, count: int | None) -> bool:
         return True
     if not caption.subject:
         return not _NUMBERED.search(caption.text.lower())
+    if caption.count == count and mentions_people(caption.activity):
+        return False  # "a man next to a woman" where one person is annotated
     if caption.plural:
         return count > 1 and caption.count in (None, count)
     return True
@@ -231,6 +242,15 @@ def _count_fits(caption: Caption, count: int | None) -> bool:
 
 _NUMBERED: Final = re.compile(r"\b(people|persons?|men|women|boys|girls|children|kids|players)\b")
 """People other than the subject, whose number might not agree."""
+
+
+def mentions_people(activity: str) -> bool:
+    """Whether an activity names people, who may be among those that the subject seemed to count.
+
+    >>> mentions_people("walking past a homeless man"), mentions_people("riding horses")
+    (True, False)
+    """
+    return any(word in _SINGULAR or word in _PLURAL for word in activity.lower().split())
 
 
 def _words(text: str) -> list[str]:

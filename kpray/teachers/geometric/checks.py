@@ -17,7 +17,7 @@ Finding = tuple[bool, str]
 """Whether the answer is yes, and a clause that explains it."""
 
 Exchange = tuple[str, QuestionAnswer]
-"""What an exchange is about, to tell apart exchanges about the same thing, and the exchange."""
+"""What an exchange is about (parts joined by ``|``), so that nothing is asked twice, and the exchange."""
 
 
 def check_exchanges(known: Known, writer: Writer, person: int) -> Iterator[Exchange]:
@@ -32,7 +32,7 @@ def check_exchanges(known: Known, writer: Writer, person: int) -> Iterator[Excha
             answer = sentence(writer.write("answer.yes" if yes else "answer.no", slots))
             yield f"{about} {person}", QuestionAnswer(question, answer)
     if known.lone is not None:
-        yield "alone", _alone(writer, known.lone)
+        yield "count", _alone(writer, known.lone)
 
 
 def _alone(writer: Writer, who: Referent) -> QuestionAnswer:

@@ -8,6 +8,7 @@ from typing import Final
 
 from kpray.schemas import QuestionAnswer
 from kpray.teachers.geometric import people
+from kpray.teachers.geometric.captions import tells_more
 from kpray.teachers.geometric.checks import Exchange, check_exchanges
 from kpray.teachers.geometric.comparisons import comparison_exchanges
 from kpray.teachers.geometric.english import number_word, sentence
@@ -49,7 +50,7 @@ def _distinct(exchanges: Iterable[Exchange]) -> list[QuestionAnswer]:
     kept: list[QuestionAnswer] = []
     seen: set[str] = set()
     for about, exchange in exchanges:
-        marks = {about, exchange.question, *re.split(r"(?<=[.!?]) ", exchange.answer)}
+        marks = {*about.split("|"), exchange.question, *re.split(r"(?<=[.!?]) ", exchange.answer)}
         if not marks & seen:
             kept.append(exchange)
             seen |= marks
@@ -66,11 +67,11 @@ def _scene_exchanges(known: Known, writer: Writer) -> Iterator[Exchange]:
     yield from writer.shuffled([("scene", e) for e in (activity,) if e] + [("count", count)])
     if objects := people.objects_sentence(known, writer):
         yield "objects", QuestionAnswer(writer.form("ask.objects"), objects)
-    if len(summaries) == 2:
+    if len(summaries) == 2 and tells_more(known.captions[1], summaries[0]):
         yield "other_words", QuestionAnswer(writer.form("ask.other_words"), summaries[1])
     if known.facts.count is not None and known.count > 1:
         answer = writer.write("answer.only_one", {"number": number_word(known.count)})
-        yield "only_one", QuestionAnswer(writer.form("ask.only_one"), answer)
+        yield "count", QuestionAnswer(writer.form("ask.only_one"), answer)
 
 
 def _activity_exchange(known: Known, writer: Writer) -> QuestionAnswer | None:
@@ -95,7 +96,7 @@ def _open_exchanges(known: Known, writer: Writer, person: int) -> Iterator[Excha
             yield f"{topic} {person}", _told(writer, who, f"ask.{topic}", by_topic[topic][:2])
     if "posture" in by_topic:
         said = [*by_topic["posture"], *by_topic.get("trunk", [])[:1]]
-        yield f"posture {person}", _told(writer, who, "ask.posture", said)
+        yield f"posture {person}|trunk {person}", _told(writer, who, "ask.posture", said)
     for limbs in ("arms", "legs"):
         if limbs in by_topic:
             said = most_telling(by_topic[limbs], 3)

@@ -17,7 +17,7 @@ from kpray.teachers.geometric.wording import Writer
 
 _WORDS_ENOUGH: Final = 170
 _STATEMENTS: Final = {1: 10, 2: 7, 3: 5, 4: 4}
-_RELATIONS: Final = ("order", "distance", "size", "overlap", "height")
+_RELATIONS: Final = ("order", "distance", "size", "height")
 
 
 def description(known: Known, writer: Writer) -> tuple[QuestionAnswer, ...]:
@@ -44,10 +44,6 @@ def _opening(known: Known, writer: Writer) -> Iterator[str]:
         if known.captions:
             yield people.scene_sentence(writer, known.captions[0], "scene")
         yield people.count_sentence(known, writer)
-    if known.count == 2 and known.facts.pairs.get("order"):
-        yield writer.form("layout.two")
-    elif len(known.facts.people) > 2 and None not in known.facts.left_to_right:
-        yield writer.form("layout.many")
 
 
 def _lone_opening(known: Known, writer: Writer) -> str:
@@ -84,6 +80,8 @@ def _chosen(said: Sequence[Statement], most: int) -> list[Statement]:
 def _relations(known: Known, writer: Writer, pair: tuple[int, int]) -> Iterator[str]:
     """One relation of two neighbours; their order only if their names do not already tell it."""
     names = [n for n in writer.shuffled(_RELATIONS) if not (n == "order" and people.named_by_place(known, pair))]
+    if known.facts.pairs.get("overlap", {}).get(pair) == "overlapping":
+        names.append("overlap")
     sentences = (people.pair_sentence(known, writer, name, pair) for name in names)
     yield from [s for s in sentences if s][:1]
 
@@ -93,5 +91,10 @@ def _closing(known: Known, writer: Writer, text: str) -> Iterator[str]:
     if objects := people.objects_sentence(known, writer):
         yield objects
     caption = next((c for c in known.captions if tells_more(c, text)), None)
-    if caption is not None:
+    if caption is None:
+        return
+    if known.lone is not None and caption.activity and not caption.plural:
+        slots = {**known.lone.slots(named=False), "activity": caption.activity}
+        yield sentence(writer.write("more.activity", slots))
+    else:
         yield people.scene_sentence(writer, caption, "more")

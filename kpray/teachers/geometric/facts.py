@@ -76,6 +76,17 @@ class SceneFacts:
                 places[sum(other < x for other in others)] = person
         return places
 
+    @cached_property
+    def most_prominent(self) -> int | None:
+        """The person whose box is by far the largest of several; None if there is none."""
+        areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (p.box_xyxy_norm for p in self.scene.people)]
+        order = sorted(range(len(areas)), key=lambda i: -areas[i])
+        far = len(areas) > 1 and areas[order[0]] > _PROMINENT * areas[order[1]]
+        return order[0] if far else None
+
+
+_PROMINENT: Final = 2.5
+"""How many times the next largest box the most prominent person's is."""
 
 _CLEARLY_BESIDE: Final = 0.03
 """Least horizontal distance of two boxes' middles, in image widths, from which their order is plain."""

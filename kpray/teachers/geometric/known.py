@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from kpray.pose.vocabulary import PoseCode
 from kpray.schemas import Scene
-from kpray.teachers.geometric.captions import Caption, usable
+from kpray.teachers.geometric.captions import Caption, mentions_people, usable
 from kpray.teachers.geometric.facts import SceneFacts, scene_facts
 from kpray.teachers.geometric.refer import Referent, refer_to_people
-from kpray.teachers.geometric.statements import Statement, statements
+from kpray.teachers.geometric.statements import Statement, Topic, statements
 from kpray.teachers.geometric.wording import Writer
 
 _MOST_PEOPLE: Final = 5
@@ -53,14 +54,34 @@ def know(scene: Scene, codes: Iterable[PoseCode], writer: Writer) -> Known:
     posture = facts.people[0].whole.get("posture", "") if facts.count == 1 and len(facts.people) == 1 else ""
     captions = usable(scene.captions, count=facts.count, posture=posture)
     referents = refer_to_people(facts, writer)
-    said = {person: statements(facts, person) for person in referents}
+    activity = _activity(facts, captions)
+    said = {p: _untold(statements(facts, p), who, activity if facts.count == 1 else "") for p, who in referents.items()}
     by_weight = sorted(said, key=lambda person: -sum(s.weight for s in said[person]))
     told = {person: who for person, who in referents.items() if person in by_weight[:_MOST_PEOPLE]}
-    return Known(facts, captions, told, said, _activity(facts, captions))
+    return Known(facts, captions, told, said, activity)
+
+
+_MOVING: Final = re.compile(r"\b(walk|run|jog|jump|rid|ski|surf|skat|snowboard|kick|danc|climb|cross)\w*")
+
+
+def _untold(said: list[Statement], who: Referent, activity: str) -> list[Statement]:
+    """Without what the person's name tells, and without "standing" of somebody who is on the move."""
+    named = {topic for topic, words in _TOLD_BY_NAME.items() if words.search(who.name)}
+    moving = _MOVING.search(activity) is not None
+    return [s for s in said if s.topic not in named and not (moving and s.key == "standing")]
+
+
+_TOLD_BY_NAME: Final[dict[Topic, re.Pattern[str]]] = {
+    "posture": re.compile(r"\b(standing|seated|crouching|kneeling|lying)\b"),
+    "held": re.compile(r" with the "),
+}
 
 
 def _activity(facts: SceneFacts, captions: list[Caption]) -> str:
-    """An activity that is certainly everybody's: of the only person, or of a subject that names them all."""
+    """An activity that is certainly everybody's: of the only person, or of a subject that counts them all.
+
+    "People walking" may be some of those in view, so an uncounted subject is nobody's in particular.
+    """
     if facts.count is None:
         return ""
     fitting = (c.activity for c in captions if c.activity and _is_everybodys(c, facts.count))
@@ -70,4 +91,4 @@ def _activity(facts: SceneFacts, captions: list[Caption]) -> str:
 def _is_everybodys(caption: Caption, count: int) -> bool:
     if count == 1:
         return not caption.plural
-    return caption.plural and (caption.count == count or (caption.count is None and caption.subject == "people"))
+    return caption.plural and caption.count == count and not mentions_people(caption.activity)

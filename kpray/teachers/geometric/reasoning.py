@@ -21,7 +21,7 @@ _WORDS_ENOUGH: Final = 110
 _FACTS: Final = {"lone": 4, "group": 2}
 
 _MEANINGS: Final = (
-    (r"sitting_on|sitting", "posture_sitting"),
+    (r"sitting_on|sitting|on_seat", "posture_sitting"),
     (r"standing_on|on", "on"),
     (r"standing", "posture_standing"),
     (r"crouching", "posture_crouching"),
@@ -34,7 +34,8 @@ _MEANINGS: Final = (
     (r"horizontal|inverted", "trunk_low"),
     (r"arm_raised.*|wrist_height_above.*", "arms_up"),
     (r"arm_out_to_side.*", "arms_out"),
-    (r"arm_(tucked|hanging).*", "arms_near"),
+    (r"arm_tucked.*", "arms_near"),
+    (r"arm_hanging.*", "arms_hang"),
     (r"elbow_(sharply_)?bent.*", "arms_bent"),
     (r"elbow_straight.*", "arms_straight"),
     (r"hand_near_face.*", "hand_face"),
@@ -58,7 +59,11 @@ _MEANINGS: Final = (
 _ONLY_ON_FEET: Final = frozenset({"knees_bent", "knees_straight", "foot_up", "feet_wide", "feet_near"})
 """Conclusions that would be wrong of somebody who sits or lies."""
 
+_SEATED_KINDS: Final = frozenset({"ride", "meal", "screen", "dress", "care", "any"})
+"""Kinds of activity that do not show that somebody is on the feet."""
+
 _OFF_FEET: Final = re.compile(r"\b(sit|seat|l[ai]e?y|sleep|rid|swim)\w*")
+_ON_FEET: Final = frozenset({"standing", "standing_on", "ankle_height_above_other_ankle_one"})
 _STEADY: Final = re.compile(r"feet_wide|(knee|elbows_and_knees)_bent.*|crouching|sitting.*|kneeling|lying")
 _BRIEF: Final = re.compile(r"ankle_height.*|feet_together|horizontal|inverted|knee_height_above.*")
 
@@ -73,21 +78,31 @@ def reasoning(known: Known, writer: Writer) -> tuple[QuestionAnswer, ...]:
 
 def _about_one(known: Known, writer: Writer, who: Referent, domain: str) -> QuestionAnswer:
     about_stance = any(s.topic in ("legs", "posture") for s in known.statements[0])
-    kind = writer.random.choice(_ASKS if about_stance else [k for k in _ASKS if k != "stable"])
+    unfit = {*(() if about_stance else ("stable",)), *(("why",) if domain == "any" else ())}
+    kind = writer.random.choice([k for k in _ASKS if k not in unfit])
     question = writer.write(f"reason.{kind}", who.slots(named=True))
     slots = {**who.slots(named=True), "activity": known.activity, "task": writer.form(f"{domain}.task")}
-    start = writer.write("start.activity" if known.activity else "start.plain", slots)
+    start = writer.write(_start(known, domain), slots)
     said = known.statements[0]
-    evidence = _evidence(writer, who, _fitting(said, known.activity), _FACTS["lone"], known=True)
+    evidence = _evidence(writer, who, _fitting(said, known.activity, domain), _FACTS["lone"], known=True)
     return _exchange(question, [start, *evidence, *_ending(writer, domain, kind, said)])
 
 
-def _fitting(said: Sequence[Statement], activity: str) -> list[Statement]:
+def _start(known: Known, domain: str) -> str:
+    """The section of opening sentences: a demand is named only where the activity or the posture makes one plain."""
+    if not known.activity:
+        return "start.bare" if domain == "any" else "start.plain"
+    return "start.only" if domain.startswith("any") else "start.activity"
+
+
+def _fitting(said: Sequence[Statement], activity: str, kind: str) -> list[Statement]:
     """Statements whose conclusion holds and is new.
 
-    Nothing about feet and knees of somebody who is not on them, and no posture that the activity names.
+    Nothing about feet and knees of somebody who is not known to be on them, and no posture that the activity names.
     """
-    off_feet = any(s.key.startswith(("sitting", "lying")) for s in said) or _OFF_FEET.search(activity)
+    off_feet = not any(s.key in _ON_FEET for s in said) and (
+        kind.partition(".")[0] in _SEATED_KINDS or _OFF_FEET.search(activity) or any(s.topic == "posture" for s in said)
+    )
     new = [s for s in said if s.key not in activity.split()]
     return [s for s in new if not (off_feet and _meaning(s.key) in _ONLY_ON_FEET)]
 
@@ -95,7 +110,9 @@ def _fitting(said: Sequence[Statement], activity: str) -> list[Statement]:
 def _about_group(known: Known, writer: Writer, domain: str) -> QuestionAnswer:
     """Also for scenes without any person who can be told apart: then from the captions alone."""
     task = writer.form(f"{domain}.task")
-    if known.activity:
+    if known.captions and domain.startswith("any"):
+        start = people.scene_sentence(writer, known.captions[0], "scene")
+    elif known.activity:
         start = writer.write("start.group_activity", {"activity": known.activity, "task": task})
     elif known.captions:
         caption = known.captions[0]
@@ -108,12 +125,22 @@ def _about_group(known: Known, writer: Writer, domain: str) -> QuestionAnswer:
     evidence = [*_pair_evidence(known, writer)]
     for person in _most_told(known)[: 2 if evidence else 3]:
         who = known.referents[person]
-        said = _fitting(known.statements[person], known.activity)
+        said = _fitting(known.statements[person], known.activity, domain if known.activity else "any")
         evidence += _evidence(writer, who, said, _FACTS["group"], known=False)
         if len(" ".join(evidence).split()) > _WORDS_ENOUGH - 40:
             break
     question = writer.form("reason.group" if known.count > 1 else "reason.scene")
-    return _exchange(question, [start, *evidence, *_ending(writer, domain, "next", ())])
+    if known.count < 2:
+        return _exchange(question, [start, *evidence, *_ending(writer, domain, "next", ())])
+    together = writer.form(f"together.{_togetherness(known)}")
+    after = () if domain == "any" else _ending(writer, domain, "after", ())
+    return _exchange(question, [start, *evidence, writer.write("end.group", {"text": together}), *after])
+
+
+def _togetherness(known: Known) -> str:
+    """Whether the distances that are known show people close to each other, apart, or neither."""
+    values = {d for pair in people.pairs(known) if (d := known.facts.pairs.get("distance", {}).get(pair))}
+    return values.pop() if len(values) == 1 else "open"
 
 
 def _exchange(question: str, sentences: Sequence[str]) -> QuestionAnswer:
@@ -151,12 +178,11 @@ def _meaning(key: str) -> str:
 
 def _pair_evidence(known: Known, writer: Writer) -> Iterator[str]:
     for pair in people.pairs(known):
-        for name in ("distance", "overlap"):
-            value = known.facts.pairs.get(name, {}).get(pair, "")
-            if value in ("close", "far", "overlapping"):
-                yield people.pair_sentence(known, writer, name, pair)
-                yield writer.form(f"means.{value}")
-                return
+        value = known.facts.pairs.get("distance", {}).get(pair, "")
+        if value:
+            yield people.pair_sentence(known, writer, "distance", pair)
+            yield writer.form(f"means.{value}")
+            return
 
 
 def _ending(writer: Writer, domain: str, kind: str, said: Sequence[Statement]) -> Iterator[str]:
@@ -174,6 +200,7 @@ _ENDINGS: Final = {
     "next": ("next", "advice"),
     "advice": ("advice", "next"),
     "stable": ("stable", "advice"),
+    "after": ("next",),
 }
 
 
@@ -187,7 +214,13 @@ def _domain(known: Known) -> str:
     """The kind of activity: by the activity itself, else by the caption that the answer starts from."""
     text = known.activity or next((c.text for c in known.captions[:1] if c.subject), "")
     found = (name for name, pattern in _domain_patterns().items() if pattern.search(text.lower()))
-    return next(found, "any")
+    return next(found, _stance(known))
+
+
+def _stance(known: Known) -> str:
+    """The kind of activity that the posture itself tells, if everybody has the same."""
+    posture = known.facts.people[0].whole.get("posture", "") if known.lone else people.common_posture(known)
+    return f"any.{posture}" if f"any.{posture}.task" in forms() else "any"
 
 
 @functools.cache

@@ -65,7 +65,7 @@ def refer_to_people(facts: SceneFacts, writer: Writer) -> dict[int, Referent]:
     """Those people who can be told apart, from image-left to image-right.
 
     A lone person is called by the noun the captions agree on. Several are called by their place where the
-    codes decide it, else by what only one of them does. Others are left out.
+    codes decide it, else by what only one of them does, or as the largest by far. Others are left out.
     """
     if facts.count == 1 and len(facts.people) == 1:
         return {0: _lone(facts)}
@@ -73,6 +73,8 @@ def refer_to_people(facts: SceneFacts, writer: Writer) -> dict[int, Referent]:
     for place, person in enumerate(facts.left_to_right):
         if person is not None and min(place, len(facts.people) - 1 - place) < 5:
             named[person] = Referent(_placed(place, len(facts.people)), "they", person=person)
+    if (most := facts.most_prominent) is not None:
+        named.setdefault(most, Referent("the most prominent person", "they", person=most))
     for person, name in _by_difference(facts).items():
         if person not in named or writer.chance(0.25):
             named[person] = Referent(name, "they", person=person)

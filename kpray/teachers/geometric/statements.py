@@ -65,7 +65,7 @@ def _posture(facts: SceneFacts, of: PersonFacts) -> Iterator[Statement]:
     else:
         if posture:
             yield Statement(posture, "posture", weight=5)
-        yield Statement("on", "posture", slots, 5)
+        yield Statement("on_seat" if below in _SEATS else "on", "posture", slots, 5)
 
 
 def _trunk(of: PersonFacts) -> Iterator[Statement]:
@@ -128,20 +128,29 @@ def _arms(of: PersonFacts) -> Iterator[Statement]:
     yield from _flags(of, "hand_near_face", 4)
     explained = {*of.sided.get("hand_on_hip", {}), *of.sided.get("hand_near_face", {})}
     directions = {side: d for side in SIDES if side not in explained and (d := _direction(of, side))}
-    yield from _sided("arm", "arms", directions, _ARM_WEIGHTS)
+    wrists = of.sided.get("wrist_height", {})
+    told = {s: d for s, d in directions.items() if d != "raised" or wrists.get(s) != "above_head"}
+    yield from _sided("arm", "arms", told, _ARM_WEIGHTS)
     heights = {
         side: height
-        for side, height in of.sided.get("wrist_height", {}).items()
+        for side, height in wrists.items()
         if side not in explained and not _height_is_implied(directions.get(side, ""), height)
     }
     yield from _sided("wrist_height", "arms", heights, _ARM_WEIGHTS)
     said = explained | {side for side, d in directions.items() if d not in _BARE_DIRECTIONS}
     elbows = {side: bend for side, bend in of.sided.get("elbow", {}).items() if side not in said}
     yield from _sided("elbow", "arms", elbows, _ARM_WEIGHTS)
-    forearms = {side: d for side, d in of.sided.get("forearm", {}).items() if side not in said}
+    low = {side for side, height in wrists.items() if height == "below_hip"}
+    forearms = {
+        side: d
+        for side, d in of.sided.get("forearm", {}).items()
+        if side not in said and not (d == "pointing_down" and side in low)
+    }
     yield from _sided("forearm", "arms", forearms, _ARM_WEIGHTS)
-    if "hands" in of.whole:
-        yield Statement(f"hands_{of.whole['hands']}", "arms", {}, 4 if of.whole["hands"] == "together" else 1)
+    if of.whole.get("hands") == "together":
+        yield Statement("hands_together", "arms", weight=4)
+    elif "hands" in of.whole and not (directions or wrists):  # where each hand is, tells that they are apart
+        yield Statement("hands_apart", "arms")
 
 
 def _flags(of: PersonFacts, name: str, weight: int) -> Iterator[Statement]:
@@ -183,7 +192,8 @@ def _legs(of: PersonFacts) -> Iterator[Statement]:
     heights = {side: height for side, height in of.sided.get("knee_height", {}).items() if height != "below_hip"}
     yield from _sided("knee_height", "legs", heights, _LEG_WEIGHTS)
     if of.whole.get("posture") not in ("sitting", "crouching"):
-        yield from _sided("hip", "legs", of.sided.get("hip", {}), _LEG_WEIGHTS)
+        hips = {s: v for s, v in of.sided.get("hip", {}).items() if v != "extended" or not _upright_legs(of)}
+        yield from _sided("hip", "legs", hips, _LEG_WEIGHTS)
     if "legs_crossed" in of.whole:
         yield Statement("legs_crossed", "legs", weight=5)
         return
@@ -191,6 +201,11 @@ def _legs(of: PersonFacts) -> Iterator[Statement]:
         yield Statement(f"feet_{of.whole['feet']}", "legs", {}, 3)
     if "knees" in of.whole:
         yield Statement(f"knees_{of.whole['knees']}", "legs", {}, 1)
+
+
+def _upright_legs(of: PersonFacts) -> bool:
+    """Whether thighs in line with the torso go without saying."""
+    return of.whole.get("posture") == "standing" or of.whole.get("torso") == "vertical"
 
 
 def _held(facts: SceneFacts, of: PersonFacts) -> Iterator[Statement]:
