@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections import defaultdict
+import textwrap
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,8 @@ from kpray.schemas import Scene
 
 _TILE_PX = 420
 _COLUMNS = 4
+_SAMPLES_PER_KIND = 2
+_TURN_CHARS = 240
 
 
 def make_gallery(run: str, *, images: str | None, count: int, seed: int) -> tuple[Image.Image, int]:
@@ -95,12 +98,15 @@ def _draw(scene: Scene, path: str) -> Image.Image:
 
 
 def _texts(run: str, scene_ids: set[str]) -> dict[str, str]:
-    """The exchanges about each scene, in the order of the files."""
+    """The beginning of what was written about each scene: an exchange or two of each kind, cut short."""
     exchanges: dict[str, list[str]] = defaultdict(list)
     folder = storage.join(run, "samples")
     for name in storage.list_files(folder):
+        shown: Counter[str] = Counter()
         for sample in _read_table(storage.join(folder, name)).to_pylist():
-            if sample["scene_id"] in scene_ids:
-                turns = [turn["value"].removeprefix("<image>\n") for turn in sample["conversations"]]
-                exchanges[sample["scene_id"]].append("\n".join(turns))
+            scene_id = sample["scene_id"]
+            shown[scene_id] += 1
+            if scene_id in scene_ids and shown[scene_id] <= _SAMPLES_PER_KIND:
+                turns = [turn["value"].removeprefix("<image>\n") for turn in sample["conversations"][:2]]
+                exchanges[scene_id].append("\n".join(textwrap.shorten(t, _TURN_CHARS, placeholder=" …") for t in turns))
     return {scene_id: "\n\n".join(texts) for scene_id, texts in exchanges.items()}
