@@ -6,7 +6,6 @@
     ├── ConfigError             a configuration key, value or combination
     ├── InputError              an annotation file, image folder or dataset that cannot be used
     ├── StorageError            a path that cannot be read or written
-    ├── MissingExtraError       a part of kpray that is not installed
     └── TeacherError            a teacher that cannot be asked
         ├── TeacherUnavailableError  this request failed for now; asking again later may help
         └── TeacherStoppedError      no request can succeed (bad key, no quota): the run must stop
@@ -41,12 +40,6 @@ class InputError(KprayError):
 
 class StorageError(KprayError):
     """A path cannot be read or written."""
-
-
-class MissingExtraError(KprayError):
-    """A command needs a part of kpray that is not installed."""
-
-    exit_code = 2
 
 
 class TeacherError(KprayError):

@@ -55,7 +55,7 @@ def render_card(manifest: Manifest) -> str:
         _rejected_section(manifest.totals),
         "## Provenance\n",
         _table(("what", "value"), _provenance(manifest, recipe)),
-        "## Licences of the images\n",
+        "## Licences of the images (of all scenes read)\n",
         _table(("licence", "scenes"), _counts(manifest.reading["licenses"])),
         "## Known limits\n",
         "\n".join(f"- {limit}" for limit in _limits(recipe)) + "\n",
