@@ -7,8 +7,8 @@ Run from the repository's root, with the folder that holds COCO's ``annotations/
 Two ways, each measurement in a process of its own, all in the same run:
 
 - ``plain loop``: pycocotools loads the files; a Python loop in one process builds each scene from its records,
-  writes the three kinds with the same rules (`kpray.teachers.geometric.compose`) and collects them in a list that
-  is dumped as LLaVA JSON at the end. No prompts, no checks, no ledger, no resume.
+  computes its pose codes, writes the three kinds with the same rules (`kpray.teachers.geometric.compose`) and collects
+  them in a list that is dumped as LLaVA JSON at the end. No prompts, no checks, no ledger, no resume.
 - ``kpray``: `kpray generate` as a user runs it: reading, prompts, ledger, parsing, Parquet, ``llava.json``.
 
 Time is from the call to the last byte, without imports; Ray's start is given apart and not counted. Memory is the
@@ -35,8 +35,9 @@ Files = Mapping[str, str]
 def with_a_plain_loop(files: Files, out: str) -> Timings:
     from pycocotools.coco import COCO
 
+    from kpray.pose import scene_codes
     from kpray.schemas import KIND_NAMES
-    from kpray.teachers.geometric.compose import compose
+    from kpray.teachers.geometric.compose import compose_from_codes
 
     start, cpu_start = time.perf_counter(), time.process_time()
     keypoints, captions = COCO(files["keypoints"]), COCO(files["captions"])
@@ -46,8 +47,9 @@ def with_a_plain_loop(files: Files, out: str) -> Timings:
         scene = _scene(image_id, keypoints, captions, instances)
         if not any(person.num_labelled for person in scene.people):
             continue
+        codes = scene_codes(scene)
         for kind in KIND_NAMES:
-            for i, qa in enumerate(compose(kind, scene, seed=0)):
+            for i, qa in enumerate(compose_from_codes(kind, scene, codes, seed=0)):
                 turns = [
                     {"from": "human", "value": f"<image>\n{qa.question}"},
                     {"from": "gpt", "value": qa.answer},

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from kpray.coco import validate
 from kpray.coco.filters import Candidates, ReadingReport, SceneFilter, apply_filters
@@ -268,7 +269,7 @@ def _captions(job: RangeJob, images: _Images) -> tuple[pa.ListArray, int, int]:
     image, known = images.find(keys_of(table))
     image, ids, texts = image[known], table["id"].to_numpy()[known], table["caption"].filter(pa.array(known))
     first = _first_of(image, ids)
-    says_something = first & (texts.to_numpy() != "")
+    says_something = first & (pc.binary_length(texts).to_numpy() > 0)
     image, texts = image[says_something], texts.filter(pa.array(says_something))
     order = np.argsort(image, kind="stable")
     lists = as_lists(_edges(image[order], len(images.keys)), texts.take(pa.array(order)).combine_chunks())
@@ -321,7 +322,7 @@ def _objects(rows: _Boxes, images: _Images) -> pa.StructArray:
 def _people(rows: _Boxes, images: _Images) -> pa.StructArray:
     size = np.insert(images.size_px[rows.image], 2, 1.0, axis=1)
     xyv = rows.xyv / size[:, None, :]
-    xyv[:, :, :2] = xyv[:, :, :2].clip(0, 1)
+    xyv[:, :, :2].clip(0, 1, out=xyv[:, :, :2])
     boxes = _normalised(rows, images)
     return person_struct(pa.array(rows.id), boxes, xyv, pa.array(rows.labelled), pa.array(rows.area))
 

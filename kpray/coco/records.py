@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Final
@@ -165,12 +166,12 @@ def keypoint_columns(rows: Sequence[KeypointRecord], to_keys: ToKeys, path: str)
     """
     empty = [0.0] * KEYPOINT_NUMBERS
     lists = [empty if row.keypoints is None else row.keypoints for row in rows]
-    for row, numbers in zip(rows, lists, strict=True):
-        if len(numbers) != KEYPOINT_NUMBERS:
-            raise InputError(
-                f"{path}: annotation {row.id} has {len(numbers)} keypoint numbers. Expected {KEYPOINT_NUMBERS}:"
-                " COCO's 17 keypoints, each x, y, v. Convert the file to COCO's keypoints."
-            )
+    lengths = np.fromiter(map(len, lists), np.int64, len(rows))
+    for i in np.flatnonzero(lengths != KEYPOINT_NUMBERS).tolist():
+        raise InputError(
+            f"{path}: annotation {rows[i].id} has {lengths[i]} keypoint numbers. Expected {KEYPOINT_NUMBERS}:"
+            " COCO's 17 keypoints, each x, y, v. Convert the file to COCO's keypoints."
+        )
     xyv = _floats(chain.from_iterable(lists), len(rows) * KEYPOINT_NUMBERS).reshape(-1, 17, 3)
     v = xyv[:, :, 2]
     for i in np.flatnonzero(((v != 0) & (v != 1) & (v != 2)).any(axis=1)).tolist():
@@ -216,7 +217,7 @@ def _floats(values: Iterable[float], count: int) -> npt.NDArray[np.float64]:
 
 
 def _split(row: ImageRecord) -> str:
-    return _find_split(f"{row.file_name} {row.coco_url or ''}")
+    return _find_split(row.file_name) or _split_of_folder((row.coco_url or "").rpartition("/")[0])
 
 
 def _find_split(text: str) -> str:
@@ -229,3 +230,6 @@ def _find_split(text: str) -> str:
     """
     found = _SPLIT.search(text)
     return found[0] if found else ""
+
+
+_split_of_folder = lru_cache(_find_split)  # a file's images lie in a few folders

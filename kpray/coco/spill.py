@@ -66,14 +66,12 @@ class Run(msgspec.Struct, frozen=True):
     Attributes:
         table: What it holds.
         path: Where it is.
-        first_keys: First image id of each of its record batches.
-        last_key: Its last image id.
+        keys: First image id of each of its record batches, then its last image id.
     """
 
     table: TableName
     path: str
-    first_keys: list[Key]
-    last_key: Key
+    keys: list[Key]
 
 
 class Spilled(msgspec.Struct, frozen=True):
@@ -138,7 +136,7 @@ class _Spiller:
         self._to_keys = records.text_keys if job.text_ids else records.number_keys
         self._waiting: dict[TableName, list[pa.Table]] = {"images": [], "annotations": []}
         self._runs: list[Run] = []
-        self._image_keys: set[Key] = set()
+        self._image_keys: list[npt.NDArray[Any]] = []
         self._names: dict[str, dict[int, str]] = {"categories": {}, "licenses": {}}
         self._used_categories: set[int] = set()
 
@@ -148,7 +146,7 @@ class _Spiller:
             self._names[name] |= {row.id: row.name for row in rows}
         elif rows and name == "images":
             table = records.image_columns(rows, self._to_keys, self._job.path)
-            self._image_keys.update(table["key"].to_pylist())
+            self._image_keys.append(keys_of(table))
             self._add("images", table)
         elif rows:
             _, annotation_columns = _ANNOTATIONS[self._job.role]
@@ -173,7 +171,8 @@ class _Spiller:
                 self._write(name)
         if self._job.role != "captions":
             _check_categories(self._job, self._names["categories"], self._used_categories)
-        return Spilled(self._job.role, self._job.path, self._runs, sorted(self._image_keys), **self._names)
+        image_keys = np.unique(np.concatenate(self._image_keys)).tolist() if self._image_keys else []
+        return Spilled(self._job.role, self._job.path, self._runs, image_keys, **self._names)
 
 
 def _check_categories(job: SpillJob, categories: Mapping[int, str], used: set[int]) -> None:
@@ -200,7 +199,7 @@ def _write_run(name: TableName, parts: list[pa.Table], job: SpillJob, number: in
     with storage.open_atomic(path, durable=False) as stream, pa.ipc.new_file(stream, table.schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
-    return Run(name, path, keys[::_BATCH_ROWS].tolist(), keys[-1].item() if keys.dtype != object else keys[-1])
+    return Run(name, path, [*keys[::_BATCH_ROWS].tolist(), *keys[-1:].tolist()])
 
 
 def keys_of(table: pa.Table) -> npt.NDArray[Any]:
@@ -212,9 +211,10 @@ def keys_of(table: pa.Table) -> npt.NDArray[Any]:
 def fetch(runs: list[Run], low: Key | None, high: Key | None) -> Iterator[pa.Table]:
     """The rows of some runs whose image id is at least `low` and below `high` (None: no limit), run by run."""
     for run in runs:
-        first = 0 if low is None else max(bisect_left(run.first_keys, low) - 1, 0)
-        stop = len(run.first_keys) if high is None else bisect_left(run.first_keys, high)
-        if first >= stop or (low is not None and run.last_key < low):  # type: ignore[operator]
+        batches = len(run.keys) - 1
+        first = 0 if low is None else max(bisect_left(run.keys, low) - 1, 0)
+        stop = batches if high is None else bisect_left(run.keys, high, hi=batches)
+        if first >= stop:
             continue
         table = _read_batches(run.path, first, stop)
         keys = keys_of(table)

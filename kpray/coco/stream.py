@@ -1,7 +1,7 @@
 """Reading the big arrays of a COCO JSON file piece by piece, so that no file is ever held whole.
 
 A COCO file is one object whose members (``images``, ``annotations``, ``categories``, ...) come in any order.
-A window of about a MB slides over it. Inside an array, one vectorised pass over the window finds where its
+A window of some hundred kB slides over it. Inside an array, one vectorised pass over the window finds where its
 complete elements end; they are then decoded in a single call into types that name only the fields that are
 needed, so that segmentations are skipped without being built.
 """
@@ -21,8 +21,9 @@ import numpy.typing as npt
 from kpray import storage
 from kpray.errors import InputError
 
-CHUNK_BYTES: Final = 1 << 20
-"""How much is read at a time."""
+CHUNK_BYTES: Final = 1 << 18
+"""How much is read at a time: so little that what a chunk becomes fits the processor's cache, and that the
+memory of one chunk is used again for the next instead of being fetched from the system anew."""
 
 _BLANKS: Final = b" \t\r\n"
 _DEPTH_CHANGE: Final = np.zeros(256, dtype=np.int8)

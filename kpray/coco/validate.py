@@ -87,10 +87,11 @@ def hull_misfits_box(xyv: npt.NDArray[np.float64], box_xyxy: npt.NDArray[np.floa
     x, y, v = np.moveaxis(xyv, 2, 0)
     x1, y1, x2, y2 = box_xyxy.T
     labelled = v > 0
-    full_body = np.all([labelled[:, one] | labelled[:, other] for one, other in _FULL_BODY], axis=0)
-    narrow = _spans(x, labelled) < MIN_HULL_SHARE * (x2 - x1)
-    flat = _spans(y, labelled) < MIN_HULL_SHARE * (y2 - y1)
-    result: Mask = full_body & narrow & flat
+    result: Mask = np.all([labelled[:, one] | labelled[:, other] for one, other in _FULL_BODY], axis=0)
+    judged = np.flatnonzero(result)
+    narrow = _spans(x[judged], labelled[judged]) < MIN_HULL_SHARE * (x2 - x1)[judged]
+    flat = _spans(y[judged], labelled[judged]) < MIN_HULL_SHARE * (y2 - y1)[judged]
+    result[judged] = narrow & flat
     return result
 
 

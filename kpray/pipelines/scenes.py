@@ -34,6 +34,9 @@ _TASKS_PER_CPU: Final = 4
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
+_PART_BATCH_ROWS: Final = 256
+"""How much of a part is read at a time."""
+
 _SPILL_FOLDER: Final = "_spill"  # a name that Parquet readers pass over
 
 
@@ -123,7 +126,7 @@ def _delete_shards(out: str) -> None:
 def _write_part(job: PartJob) -> Part:
     table, report = join_range(job.range)
     with storage.open_atomic(job.path, durable=False) as stream, pa.ipc.new_file(stream, SCENE_SCHEMA) as writer:
-        writer.write_table(table, max_chunksize=512)
+        writer.write_table(table.combine_chunks(), max_chunksize=_PART_BATCH_ROWS)
     return Part(job.path, table.num_rows, report)
 
 
@@ -153,7 +156,9 @@ def _write_shard(job: ShardJob) -> ReadingReport:
 def _read_piece(piece: Piece) -> pa.Table:
     fs, inner = storage.resolve(piece.path)
     with fs.open_input_file(inner) as file, pa.ipc.open_file(file) as reader:
-        return reader.read_all().slice(piece.begin, piece.end - piece.begin)
+        first, stop = piece.begin // _PART_BATCH_ROWS, -(-piece.end // _PART_BATCH_ROWS)
+        table = pa.Table.from_batches([reader.get_batch(i) for i in range(first, stop)])
+    return table.slice(piece.begin - first * _PART_BATCH_ROWS, piece.end - piece.begin)
 
 
 def _count(table: pa.Table) -> ReadingReport:
@@ -195,7 +200,10 @@ def _run(work: Callable[[_Job], _Result], jobs: Sequence[_Job], result_type: typ
         return {"number": row["number"], "error": "", "result": msgspec.msgpack.encode(result)}
 
     tasks = min(len(rows), _TASKS_PER_CPU * max(1, int(ray.cluster_resources().get("CPU", 1))))
-    done = ray.data.from_items(rows, override_num_blocks=tasks).map(do).take_all()
+    dataset = ray.data.from_items(rows, override_num_blocks=tasks).map(do)
+    # Ray Data would hold half of the CPUs back for operators that consume what this one makes. There are none.
+    dataset.context.op_resource_reservation_enabled = False
+    done = dataset.take_all()
     for row in done:
         if row["error"]:
             raise getattr(errors, row["error"])(row["result"].decode())

@@ -250,6 +250,38 @@ def test_split_of_2014_names(write: Write) -> None:
     assert (read(write(files))[0].split, read(write(files))[0].file_name) == ("train2014", name)
 
 
+@pytest.mark.parametrize(
+    ("changes", "split"),
+    [
+        ({"coco_url": "http://images.cocodataset.org/train2017/000000000009.jpg"}, "train2017"),
+        ({"coco_url": None}, "val2017"),
+        ({"file_name": "test-dev2015/9.jpg", "coco_url": "http://host/train2017/9.jpg"}, "test-dev2015"),
+    ],
+)
+def test_split_by_name_then_folder_then_file(write: Write, changes: dict[str, Any], split: str) -> None:
+    files = documents()
+    files["keypoints"]["images"] = [image(9, **changes)]
+    assert read(write(files))[0].split == split
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A man.", "A man."),
+        (" A man.", "A man."),
+        ("A man. ", "A man."),
+        ("A  man.", "A man."),
+        ("A\tman.\n", "A man."),
+        ("\u3000A\u00a0café\x1fman.", "A café man."),
+        ("A naïve man.", "A naïve man."),
+    ],
+)
+def test_captions_come_on_one_line(write: Write, text: str, expected: str) -> None:
+    files = documents()
+    files["captions"]["annotations"] = [caption(1, 9, "Before."), caption(2, 9, text), caption(3, 9, "\n \t")]
+    assert read(write(files))[0].captions == ("Before.", expected)
+
+
 def swap(files: Documents, one: str, two: str) -> None:
     files[one], files[two] = files[two], files[one]
 

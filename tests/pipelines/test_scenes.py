@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from kpray import storage
-from kpray.coco import CocoSource, SceneFilter, read_scenes
+from kpray.coco import CocoSource, ReadingReport, SceneFilter, read_scenes
+from kpray.coco.join import RangeJob
 from kpray.coco.reader import plan_ranges
-from kpray.coco.rows import SCENE_SCHEMA, table_to_scenes
+from kpray.coco.rows import SCENE_SCHEMA, scenes_to_table, table_to_scenes
 from kpray.coco.synthetic import write_coco
 from kpray.errors import InputError
 from kpray.pipelines import scenes as scenes_module
@@ -50,6 +52,18 @@ def test_shards_hold_the_scenes_of_one_process_in_their_order(tmp_path: Path, mo
     assert scenes == list(read_scenes(source, SceneFilter()))
     assert (report.images, report.scenes, report.people, report.captions) == (25, 20, 20, 20)
     assert report.dropped["min_people"] == 5
+
+
+def test_any_piece_of_a_part_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = list(read_scenes(write_source(tmp_path, 13), SceneFilter()))
+    monkeypatch.setattr(scenes_module, "_PART_BATCH_ROWS", 3)
+    monkeypatch.setattr(scenes_module, "join_range", lambda _: (scenes_to_table(scenes), ReadingReport()))
+    anything = RangeJob([], None, None, SceneFilter())
+    part = scenes_module._write_part(scenes_module.PartJob(anything, str(tmp_path / "part.arrow")))
+    assert part.scenes == 10
+    for begin, end in combinations(range(part.scenes + 1), 2):
+        table = scenes_module._read_piece(scenes_module.Piece(part.path, begin, end))
+        assert table_to_scenes(table) == scenes[begin:end]
 
 
 def test_licences_are_counted_by_name(tmp_path: Path) -> None:
