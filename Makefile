@@ -1,6 +1,7 @@
 # make demo   the environment, and a dataset from synthetic scenes
 # make test   the environment, lint, types, and all tests that need no GPU
 # make venv   the environment alone, in .venv
+# make bench  all measurements; KPRAY_COCO names the folder with COCO's annotations/
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -28,8 +29,10 @@ test: check
 	$(BIN)/python -m pytest
 
 bench: venv
-	$(BIN)/python benchmarks/reading.py
-	$(BIN)/python benchmarks/generating.py
+	$(BIN)/python benchmarks/reading.py --coco $(KPRAY_COCO)
+	$(BIN)/python benchmarks/generating.py --coco $(KPRAY_COCO)
+	$(BIN)/python benchmarks/pose_codes.py --coco $(KPRAY_COCO)
+	$(BIN)/python benchmarks/pose_codes.py --synthetic 2000
 
 clean:
 	rm -rf .venv runs
