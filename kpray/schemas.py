@@ -16,6 +16,7 @@ Conventions, everywhere:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, Literal
@@ -141,7 +142,7 @@ class Sampling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int | None = None
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, dict=True):
     """One question to a teacher.
 
     Attributes:
@@ -162,7 +163,7 @@ class Request(msgspec.Struct, frozen=True):
     response_schema: Mapping[str, Any] | None = None
     scene: Scene | None = None
 
-    @property
+    @functools.cached_property
     def request_id(self) -> str:
         """Hash of everything that changes the answer and of nothing else (32 hex digits)."""
         answer_depends_on = (self.messages, self.model, self.sampling, self.response_schema, self.scene)

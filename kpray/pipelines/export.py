@@ -17,13 +17,15 @@ from kpray.schemas import KindName
 
 Record = dict[str, Any]
 
+_COLUMNS = ["sample_id", "image", "conversations"]
+
 
 def iterate_samples(files: ShardFiles, kinds: tuple[KindName, ...], shards: int) -> Iterator[Record]:
-    """All samples as dictionaries (see `SAMPLE_SCHEMA`), by shard and then by kind."""
+    """What training needs of all samples (see `SAMPLE_SCHEMA`), by shard and then by kind."""
     for shard in range(shards):
         for kind in kinds:
             data = storage.read_bytes(files.samples(kind, shard))
-            yield from pq.read_table(io.BytesIO(data)).to_pylist()
+            yield from pq.read_table(io.BytesIO(data), columns=_COLUMNS).to_pylist()
 
 
 def to_llava(sample: Record) -> Record:

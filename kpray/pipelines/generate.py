@@ -42,11 +42,11 @@ from kpray.pipelines.shards import (
 )
 from kpray.teachers import Teacher, make_teacher, model_name, reads_scene
 
-MAX_SHARD_SCENES: Final = 128
+MAX_SHARD_SCENES: Final = 512
 _SMALL_RUN_SHARDS: Final = 16
 _REQUESTS_PER_ACTOR: Final = 128
 """Requests in flight that one worker process handles with ease."""
-_SHARDS_PER_ACTOR: Final = 4
+_SHARDS_PER_ACTOR: Final = 2
 """Shards that a worker has open at once, so that the end of one does not leave places empty."""
 
 

@@ -5,6 +5,7 @@ A shard's row in the Ray Dataset is one row from beginning to end, so no regroup
 
 from __future__ import annotations
 
+import gc
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -134,6 +135,7 @@ class AskShard:
         self._teacher = teacher()
         self._engine = Engine(self._teacher, in_flight=in_flight, on_reply=self._reporter.on_reply)
         self._known_folders = journal.folders(files.ledger)
+        gc.freeze()  # what was imported stays for good: the collector need not look at it again and again
 
     async def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         """Answer the shards of a batch (one)."""

@@ -13,7 +13,7 @@ from kpray.schemas import Reply, Request, Scene
 from kpray.teachers.geometric.compose import compose_from_codes
 from kpray.teachers.geometric.wording import version
 
-_SCENES_KEPT: Final = 1024
+_SCENES_KEPT: Final = 4096
 """Scenes whose codes are at hand: those of the shards that a worker has open."""
 
 
