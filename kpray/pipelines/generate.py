@@ -142,6 +142,7 @@ class _Run:
         if discard:
             delete_stale(self._files)
         if not self._manifest.reading:
+            self._ready_teacher()  # reading may take long; a missing key should not come to light after it
             self._manifest.reading = self._read_scenes()
             write_manifest(self._manifest)
         shards = math.ceil(self._manifest.reading["scenes"] / self._manifest.reading["shard_size"])
@@ -195,8 +196,7 @@ class _Run:
         """
         if not pending:
             return
-        teacher = make_teacher(self._config.teacher, seed=self._config.seed)
-        asyncio.run(_preflight(teacher))
+        teacher = self._ready_teacher()
         scoreboard = ray.remote(num_cpus=0)(Scoreboard).remote()
         rows = self._dataset(pending, teacher, scoreboard).iter_rows()
         try:
@@ -215,6 +215,12 @@ class _Run:
             raise
         finally:
             self._session.new_replies = ray.get(scoreboard.total.remote()).replies
+
+    def _ready_teacher(self) -> Callable[[], Teacher]:
+        """A recipe for the teacher, which has been found ready to be asked."""
+        make = make_teacher(self._config.teacher, seed=self._config.seed)
+        asyncio.run(_preflight(make))
+        return make
 
     def _dataset(self, pending: list[int], teacher: Callable[[], Teacher], scoreboard: Any) -> Any:
         config = self._config

@@ -236,6 +236,7 @@ def test_a_wrong_key_is_found_before_anything_is_asked(
     before = server.stats().get("requests", 0)
     assert job(*openai_flags(server)) == 1
     assert "refuses the key" in job.summary["error"]
+    assert not (job.folder / "scenes").exists()  # nor has anything been read for nothing
     assert server.stats().get("requests", 0) == before
     texts = [p.read_bytes() for p in walk(job.folder)]
     assert not any(b"canary" in text for text in texts)
