@@ -17,16 +17,14 @@ peak resident set of the largest process that does the work (see `measuring`). D
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from measuring import Timings, in_new_process, markdown
+from measuring import Timings, main, medians
 from reading import prepare
 
 Files = Mapping[str, str]
@@ -107,16 +105,9 @@ def run(coco: Path, repeats: int) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for images, files in prepare(coco / "annotations", Path(folder)).items():
-            runs: dict[str, list[Timings]] = {way: [] for way in WAYS}
-            for _ in range(repeats):
-                for way, results in runs.items():
-                    results.append(in_new_process(WAYS[way], files))
-            medians = {
-                way: {name: statistics.median(r[name] for r in results) for name in results[0]}
-                for way, results in runs.items()
-            }
-            for way, figures in medians.items():
-                ratio = medians["plain loop"]["seconds"] / figures["seconds"]
+            measured = medians(WAYS, files, repeats)
+            for way, figures in measured.items():
+                ratio = measured["plain loop"]["seconds"] / figures["seconds"]
                 rows.append({"images": images, "way": way, **figures, "speedup": ratio})
     return rows
 
@@ -133,15 +124,5 @@ COLUMNS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--coco", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    rows = run(arguments.coco, arguments.repeats)
-    print(json.dumps(rows) if arguments.json else markdown(rows, COLUMNS))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, run, COLUMNS)

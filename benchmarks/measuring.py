@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import multiprocessing
+import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -15,6 +18,7 @@ MB = 1 << 20
 
 Timings = dict[str, float]
 Work = Callable[[Any, str], Timings]
+Columns = Mapping[str, tuple[str, int | None]]
 
 
 def in_new_process(work: Work, argument: Any) -> Timings:
@@ -43,6 +47,31 @@ def in_new_process(work: Work, argument: Any) -> Timings:
     return {**timings, "peak_mb": peak / MB, "sum_mb": total / MB}
 
 
+def medians(ways: Mapping[str, Work], argument: Any, repeats: int) -> dict[str, Timings]:
+    """Run every way several times, alternating between them, and take the median of each figure."""
+    runs: dict[str, list[Timings]] = {way: [] for way in ways}
+    for _ in range(repeats):
+        for way, work in ways.items():
+            runs[way].append(in_new_process(work, argument))
+    return {
+        way: {name: statistics.median(timings[name] for timings in results) for name in results[0]}
+        for way, results in runs.items()
+    }
+
+
+def main(doc: str | None, run: Callable[[Path, int], list[dict[str, Any]]], columns: Columns) -> None:
+    """The command line of a benchmark: ``run(coco, repeats)`` gives its rows, which are printed as a table."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--coco", type=Path, required=True, help="folder that holds annotations/")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON as the last line")
+    arguments = parser.parse_args()
+    rows = run(arguments.coco, arguments.repeats)
+    print(markdown(rows, columns))
+    if arguments.json:
+        print(json.dumps(rows))
+
+
 def _child(work: Work, argument: Any, out: str, pipe: Connection) -> None:
     pipe.send(work(argument, out))
 
@@ -69,7 +98,7 @@ def _peak(process: psutil.Process) -> int:
     return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, tuple[str, int | None]]) -> str:
+def markdown(rows: Sequence[Mapping[str, Any]], columns: Columns) -> str:
     """Rows as a Markdown table.
 
     Args:

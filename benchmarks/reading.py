@@ -24,18 +24,16 @@ by seed from those of val2017.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from measuring import Timings, in_new_process, markdown
+from measuring import Timings, main, medians
 
 SHARD_SIZE = 500
 
@@ -124,13 +122,8 @@ def run(coco: Path, repeats: int) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for images, files in prepare(coco / "annotations", Path(folder)).items():
-            runs: dict[str, list[Timings]] = {reader: [] for reader in READERS}
-            for _ in range(repeats):
-                for reader, results in runs.items():
-                    results.append(in_new_process(READERS[reader], files))
-            for reader, results in runs.items():
-                medians = {name: statistics.median(r[name] for r in results) for name in results[0]}
-                rows.append({"images": images, "reader": reader, **medians})
+            for reader, figures in medians(READERS, files, repeats).items():
+                rows.append({"images": images, "reader": reader, **figures})
     return rows
 
 
@@ -146,17 +139,5 @@ COLUMNS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--coco", type=Path, required=True, help="folder that holds annotations/")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON as the last line")
-    arguments = parser.parse_args()
-    rows = run(arguments.coco, arguments.repeats)
-    print(markdown(rows, COLUMNS))
-    if arguments.json:
-        print(json.dumps(rows))
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, run, COLUMNS)

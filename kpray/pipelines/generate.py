@@ -101,10 +101,12 @@ def _identity(config: GenerateConfig, recipe: Recipe) -> dict[str, Any]:
     """What decides the dataset; input files count by their contents."""
     named = {"captions": config.captions, "keypoints": config.keypoints, "instances": config.instances}
     files = {name: fingerprint_file(path) for name, path in named.items() if path}
+    image_list = config.scenes.image_list
     return {
         "inputs": files or {"synthetic": config.synthetic},
         "images": config.images,
         "scenes": config.scenes,
+        "image_list": fingerprint_file(image_list) if image_list else None,
         "limit": config.limit,
         "shard_size": config.shard_size,
         "recipe": recipe,

@@ -179,6 +179,17 @@ def test_other_settings_do_not_overwrite_a_dataset(job: Run) -> None:
     assert job.summary["scenes"] == 3
 
 
+def test_an_image_list_counts_by_its_contents(job: Run, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("1\n2\n")
+    flags = ["--set", f"scenes.image_list={listed}", "--kinds", "detailed"]
+    assert job(*flags) == 0
+    assert job.summary["scenes"] == 2
+    listed.write_text("1\n2\n3\n")
+    assert job(*flags) == 2
+    assert "(image_list differ)" in job.summary["error"]
+
+
 def test_every_request_is_asked_once_and_never_again(job: Run, server: OpenAIServer) -> None:
     before = server.stats().get("requests", 0)
     assert job(*openai_flags(server)) == 0
