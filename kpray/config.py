@@ -7,7 +7,7 @@ A configuration is built from, in rising order: the defaults here, a YAML file, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -17,22 +17,91 @@ from kpray import storage
 from kpray.errors import ConfigError
 from kpray.schemas import KIND_NAMES, KindName, Sampling
 
-TeacherName = Literal["geometric", "openai"]
+TeacherName = Literal["geometric", "openai", "vllm"]
 ExportFormat = Literal["sharegpt", "messages"]
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the account may send, over all workers and runs; None is learned from the server's headers."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+class PriceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model's price where kpray's table has none or another one, in USD per million tokens.
+
+    Attributes:
+        prompt: Of prompt tokens.
+        completion: Of completion tokens.
+        cached_prompt: Of prompt tokens that the server took from its cache; None is the full price.
+        batch_discount: The part that batch mode saves.
+    """
+
+    prompt: float
+    completion: float
+    cached_prompt: float | None = None
+    batch_discount: float = 0.5
+
+
+class BatchConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How batch mode cuts and watches its batches; the limits are OpenAI's.
+
+    Attributes:
+        max_requests: In one batch.
+        max_bytes: Of one batch's file.
+        max_enqueued_tokens: Prompt tokens in all unfinished batches together; None is no limit.
+        poll_s: Between two looks at the unfinished batches.
+    """
+
+    max_requests: int = 50_000
+    max_bytes: int = 200_000_000
+    max_enqueued_tokens: int | None = None
+    poll_s: float = 30.0
+
+
+class VllmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a local model is loaded and run.
+
+    Attributes:
+        tensor_parallel: GPUs that share one copy of the model.
+        replicas: Copies of the model.
+        batch_size: Requests handed to the engine at once.
+        max_model_len: Longest prompt and reply together, in tokens; None is the model's own.
+        dtype: As vLLM names it.
+        gpu_memory_utilization: Part of a GPU's memory that vLLM may take.
+        engine: Further arguments of vLLM's engine, by its names.
+    """
+
+    tensor_parallel: int = 1
+    replicas: int = 1
+    batch_size: int = 64
+    max_model_len: int | None = None
+    dtype: str = "auto"
+    gpu_memory_utilization: float = 0.9
+    engine: dict[str, Any] = {}
 
 
 class TeacherConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who answers, and how it is asked.
 
     Attributes:
-        name: ``geometric`` needs no network and costs nothing; ``openai`` is any OpenAI-compatible server.
-        model: The model's name at the server.
+        name: ``geometric`` needs no network and costs nothing; ``openai`` is any OpenAI-compatible server;
+            ``vllm`` is a model that is run here.
+        model: The model's name at the server; for ``vllm`` a folder or a hub's name.
         base_url: The server; None is OpenAI's own.
         sampling: None values are left to the server, as the paper left them.
         structured_output: Whether the server enforces a JSON schema; else a strict text format is asked for.
+        mode: ``live`` asks request by request; ``batch`` goes through OpenAI's Batch API, at half the price.
         in_flight: How many requests may be under way at once, over all workers.
-        timeout_s: For one request.
-        max_retries: Further attempts after connection errors, timeouts, 408, 409, 429 and 5xx.
+        workers: Processes that ask; None chooses by `in_flight` and the cluster's CPUs.
+        timeout_s: For one attempt.
+        retry_for_s: How long one request is tried again after connection errors, timeouts, 408, 409, 429 and
+            5xx; waiting for rate limits does not count.
+        limits: What the account may send.
+        price: What the model costs; None looks it up.
+        batch: For ``batch`` mode.
+        vllm: For ``vllm``.
     """
 
     name: TeacherName = "geometric"
@@ -40,9 +109,15 @@ class TeacherConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_url: str | None = None
     sampling: Sampling = Sampling()
     structured_output: bool = True
+    mode: Literal["live", "batch"] = "live"
     in_flight: int = 64
+    workers: int | None = None
     timeout_s: float = 120.0
-    max_retries: int = 5
+    retry_for_s: float = 180.0
+    limits: LimitsConfig = LimitsConfig()
+    price: PriceConfig | None = None
+    batch: BatchConfig = BatchConfig()
+    vllm: VllmConfig = VllmConfig()
 
 
 class SceneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,6 +156,9 @@ class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         scenes: Which scenes are used.
         synthetic: What is drawn when there are no annotation files.
         teacher: Who answers.
+        ledger: Folder of the replies; None is the run's own. Several runs may share one.
+        max_usd: What the whole run may cost, over all its sessions.
+        ask_errors_again: Whether requests that the server refused to answer (400, 422) are sent once more.
         export: Formats to write besides ``llava.json``.
     """
 
@@ -98,6 +176,9 @@ class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenes: SceneConfig = SceneConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
     teacher: TeacherConfig = TeacherConfig()
+    ledger: str | None = None
+    max_usd: float | None = None
+    ask_errors_again: bool = False
     export: tuple[ExportFormat, ...] = ()
 
     def __post_init__(self) -> None:
@@ -113,20 +194,44 @@ class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError("`instances` and `images` need `captions` and `keypoints` beside them")
         if not self.kinds or len(set(self.kinds)) != len(self.kinds):
             raise ConfigError(f"`kinds` must name each kind once; found {list(self.kinds)}")
+        teacher = self.teacher
         at_least_one = {
             "limit": self.limit,
             "shard_size": self.shard_size,
             "synthetic.count": self.synthetic.count,
-            "teacher.in_flight": self.teacher.in_flight,
             "max_context_chars": self.max_context_chars,
+            "teacher.in_flight": teacher.in_flight,
+            "teacher.workers": teacher.workers,
+            "teacher.batch.max_requests": teacher.batch.max_requests,
+            "teacher.batch.max_bytes": teacher.batch.max_bytes,
+            "teacher.batch.max_enqueued_tokens": teacher.batch.max_enqueued_tokens,
+            "teacher.vllm.tensor_parallel": teacher.vllm.tensor_parallel,
+            "teacher.vllm.replicas": teacher.vllm.replicas,
+            "teacher.vllm.batch_size": teacher.vllm.batch_size,
         }
-        for key, value in at_least_one.items():
-            if value is not None and value < 1:
-                raise ConfigError(f"`{key}` must be at least 1; found {value}")
-        if self.teacher.timeout_s <= 0:
-            raise ConfigError(f"`teacher.timeout_s` must be above 0; found {self.teacher.timeout_s}")
-        if self.teacher.max_retries < 0 or self.scenes.min_people < 0 or self.scenes.min_keypoints < 0:
-            raise ConfigError("`teacher.max_retries`, `scenes.min_people` and `scenes.min_keypoints` must be 0 or more")
+        above_zero = {
+            "teacher.timeout_s": teacher.timeout_s,
+            "teacher.limits.requests_per_minute": teacher.limits.requests_per_minute,
+            "teacher.limits.tokens_per_minute": teacher.limits.tokens_per_minute,
+            "teacher.batch.poll_s": teacher.batch.poll_s,
+        }
+        zero_or_more = {
+            "teacher.retry_for_s": teacher.retry_for_s,
+            "max_usd": self.max_usd,
+            "scenes.min_people": self.scenes.min_people,
+            "scenes.min_keypoints": self.scenes.min_keypoints,
+        }
+        _require(at_least_one, lambda value: value >= 1, "at least 1")
+        _require(above_zero, lambda value: value > 0, "above 0")
+        _require(zero_or_more, lambda value: value >= 0, "0 or more")
+        if teacher.mode == "batch" and teacher.name != "openai":
+            raise ConfigError(f"`teacher.mode: batch` needs `teacher.name: openai`; found {teacher.name}")
+
+
+def _require(values: Mapping[str, float | None], holds: Callable[[float], bool], wanted: str) -> None:
+    for key, value in values.items():
+        if value is not None and not holds(value):
+            raise ConfigError(f"`{key}` must be {wanted}; found {value}")
 
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)

@@ -1,175 +1,206 @@
 """Replies on disk, durable before anything else happens to them.
 
-A ledger is a folder of append-only JSON Lines files::
+A ledger is a folder of JSON Lines files that only grow::
 
-    ledger/<first scene>..<last scene>/<writer>.jsonl      one line: {"v": 1, "reply": {...}}
+    ledger/<first scene>..<last scene>/<writer>.jsonl      one line a reply, or a request that went out
 
 A shard of scenes is answered by one worker at a time, which writes a file of its own; a shard that is
 answered again (a dead worker's, or a later run's) gets another file beside it. To know what has been paid
 for, a worker reads the folders whose range of scenes touches its own shard's, and nothing else: no index, no
 lock and no central process, whatever the ledger's size. A run with other shards finds the replies all the same.
 
-A line that was cut short by a crash is left out on reading. Of two replies to the same request the older one
-counts.
+`kpray.ledger.compaction` merges the files of a folder into one Parquet file, also while they are written; `lines`
+and `packed` define what is in the files, docs/ledger.md tells the whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import threading
 import uuid
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import IO, Final
-from urllib.parse import quote, unquote
+from collections.abc import Sequence
 
 import msgspec
-import pyarrow.fs as pafs
 
 from kpray import storage
 from kpray.errors import StorageError
+from kpray.ledger.entries import is_charged, rank
+from kpray.ledger.files import LINES, folders, readable_lines
+from kpray.ledger.lines import encode_reply, encode_sent
+from kpray.ledger.ranges import SceneRange
+from kpray.ledger.sinks import FileSink, ObjectSink, open_sink, sync_folder
+from kpray.ledger.sweep import sweep
 from kpray.schemas import Reply
 
-SCHEMA_VERSION: Final = 1
+__all__ = ["Journal", "Known", "RunSpending", "SceneRange", "folders", "read_ledger", "spent", "write_replies"]
 
 
-class _Line(msgspec.Struct):
-    v: int
-    reply: Reply
+class Known(msgspec.Struct, frozen=True):
+    """What a ledger knows about a range of scenes.
+
+    Attributes:
+        replies: By request id.
+        in_doubt: Ids of requests that were sent and have no reply; they may have been charged.
+    """
+
+    replies: dict[str, Reply]
+    in_doubt: frozenset[str]
 
 
-_decoder: Final = msgspec.json.Decoder(_Line)
+class RunSpending(msgspec.Struct, frozen=True):
+    """What one run has paid.
+
+    Attributes:
+        usd: The sum; None if the price of any reply is not known.
+        known_usd: The sum over the replies with a price.
+        unknown: How many replies have none.
+        replies: How many were charged, those that were bought a second time among them.
+        asked_again: How often it sent a request once more in a later session, not having the reply; so many replies
+            at most were charged besides and are lost, or are among `replies`.
+        in_doubt: Requests that it sent and that nobody has a reply to; they may have been charged besides.
+    """
+
+    usd: float | None
+    known_usd: float
+    unknown: int
+    replies: int
+    asked_again: int
+    in_doubt: int
 
 
-class SceneRange(msgspec.Struct, frozen=True):
-    """The first and last scene of a shard, in the ledger's own order."""
-
-    first: str
-    last: str
-
-    @classmethod
-    def of(cls, scene_ids: Iterable[str]) -> SceneRange:
-        """The smallest range that holds all the ids; numbers compare as numbers."""
-        ordered = sorted(scene_ids, key=_order)
-        return cls(ordered[0], ordered[-1])
-
-    @classmethod
-    def from_folder(cls, name: str) -> SceneRange:
-        """Read a folder's name back."""
-        first, _, last = name.partition("..")
-        return cls(unquote(first), unquote(last))
-
-    @property
-    def folder(self) -> str:
-        """The name of the range's folder."""
-        return f"{_quote(self.first)}..{_quote(self.last)}"
-
-    def touches(self, other: SceneRange) -> bool:
-        """Whether a scene could lie in both."""
-        return _order(self.first) <= _order(other.last) and _order(other.first) <= _order(self.last)
-
-
-def _order(scene_id: str) -> str:
-    return scene_id.zfill(20)
-
-
-def _quote(scene_id: str) -> str:
-    return quote(scene_id, safe="").replace(".", "%2E")
-
-
-def folders(ledger: str) -> list[SceneRange]:
-    """The ranges that the ledger holds folders for; empty where there is no ledger yet."""
-    fs, inner = storage.resolve(ledger)
-    infos = fs.get_file_info(pafs.FileSelector(inner, allow_not_found=True))
-    return [SceneRange.from_folder(info.base_name) for info in infos if info.type == pafs.FileType.Directory]
-
-
-def read_replies(ledger: str, known_folders: Sequence[SceneRange], scenes: SceneRange) -> dict[str, Reply]:
-    """The replies that may concern a range of scenes, by request id.
+def read_ledger(ledger: str, scenes: SceneRange, *, forget_errors: bool = False) -> Known:
+    """Read what may concern a range of scenes, as it is now.
 
     Args:
-        ledger: The ledger's folder.
-        known_folders: What `folders` listed; the range's own folder is looked at in any case.
+        ledger: The ledger's folder; it need not exist.
         scenes: The range.
-    """
-    replies: dict[str, Reply] = {}
-    for folder in sorted({f.folder for f in known_folders if f.touches(scenes)} | {scenes.folder}):
-        path = storage.join(ledger, folder)
-        for name in storage.list_files(path):
-            for reply in parse_lines(storage.read_bytes(storage.join(path, name))):
-                known = replies.get(reply.request_id)
-                if known is None or reply.created_at < known.created_at:
-                    replies[reply.request_id] = reply
-    return replies
-
-
-def parse_lines(data: bytes) -> list[Reply]:
-    """The replies in a ledger file; a last line without its end, or one that was torn, is left out.
+        forget_errors: Whether requests that the server refused as wrong (``finish_reason`` ``error``, never charged)
+            are to count as not answered, so that they are asked again.
 
     Raises:
-        StorageError: The file was written by a later version of kpray.
+        StorageError: A file cannot be read; see `kpray.ledger.files.readable_lines`.
     """
-    replies = []
-    for line in data.split(b"\n")[:-1]:
-        try:
-            entry = _decoder.decode(line)
-        except msgspec.DecodeError:
+    replies: dict[str, Reply] = {}
+    sent: set[str] = set()
+    for folder in folders(ledger):
+        if not folder.touches(scenes):
             continue
-        if entry.v != SCHEMA_VERSION:
-            raise StorageError(f"the ledger has version {entry.v}; this kpray reads version {SCHEMA_VERSION}: upgrade")
-        replies.append(entry.reply)
-    return replies
+        for line in readable_lines(ledger, folder):
+            if line.sent is not None:
+                sent.add(line.sent)
+            elif line.reply is not None:
+                known = replies.setdefault(line.reply.request_id, line.reply)
+                if known is not line.reply and rank(line.reply) < rank(known):
+                    replies[line.reply.request_id] = line.reply
+    in_doubt = frozenset(sent.difference(replies))
+    if forget_errors:
+        replies = {i: reply for i, reply in replies.items() if is_charged(reply)}
+    return Known(replies, in_doubt)
+
+
+def spent(ledger: str, scenes: SceneRange | None, run: str) -> RunSpending:
+    """What one run paid for replies, in one range of scenes or (None) in the whole ledger, folder by folder.
+
+    A reply that another run paid for costs this one nothing.
+
+    Raises:
+        StorageError: A file cannot be read.
+    """
+    known_usd, unknown, replies, asked_again, in_doubt = 0.0, 0, 0, 0, 0
+    for entry in sweep(ledger, within=scenes):
+        prices = [booked.reply.usd for booked in entry.paid if booked.run == run]
+        sent = sum(by == run for by, _ in entry.sent)
+        known_usd += sum(usd for usd in prices if usd is not None)
+        unknown += prices.count(None)
+        replies += len(prices)
+        asked_again += max(0, sent - 1)
+        in_doubt += entry.in_doubt and sent > 0
+    return RunSpending(None if unknown else known_usd, known_usd, unknown, replies, asked_again, in_doubt)
+
+
+def write_replies(ledger: str, scenes: SceneRange, replies: Sequence[Reply], *, run: str) -> None:
+    """Write many replies at once, as one new file; when this returns they are durable.
+
+    Raises:
+        StorageError: They could not be written; none of them is there then.
+    """
+    if replies:
+        folder = storage.join(ledger, scenes.folder)
+        lines = b"".join(encode_reply(reply, run) for reply in replies)
+        storage.write_bytes(storage.join(folder, f"{uuid.uuid4().hex}{LINES}"), lines)
+        sync_folder(folder)
 
 
 class Journal:
     """Where one worker writes the replies for one shard.
 
     Replies that arrive while the disk is busy are written together and flushed once (group commit), so
-    hundreds of replies a second are durable without hundreds of flushes.
+    hundreds of replies a second are durable without hundreds of flushes. A line leaves the list of those that are to
+    be written only once it is durable: what a full disk refuses goes along with the next attempt.
     """
 
-    def __init__(self, ledger: str, scenes: SceneRange) -> None:
-        """Prepare to write; the file is made with the first reply."""
-        self._folder = storage.join(ledger, scenes.folder)
-        self._fs, _ = storage.resolve(self._folder)
-        self._writer = uuid.uuid4().hex
-        self._part = 0
-        self._file: IO[bytes] | None = None
+    def __init__(self, ledger: str, scenes: SceneRange, *, run: str = "") -> None:
+        """Prepare to write for one run; the file is made with the first line."""
+        folder = storage.join(ledger, scenes.folder)
+        self._folder = folder
+        self._run = run
+        self._sink: FileSink | ObjectSink = open_sink(folder)
         self._pending: list[bytes] = []
-        self._lock = asyncio.Lock()
+        self._turn = asyncio.Lock()
+        self._committing = threading.Lock()
+
+    def sent(self, request_id: str) -> None:
+        """Note that a request goes out now.
+
+        Locally the note outlives this process at once, though not a power cut; an object store gets it together with
+        the next reply.
+
+        Raises:
+            StorageError: It could not be written, nor could the reply be: do not send.
+        """
+        line = encode_sent(request_id, self._run)
+        if isinstance(self._sink, ObjectSink):
+            self._pending.append(line)
+            return
+        try:
+            self._sink.put_soon(line)
+        except OSError as error:
+            raise self._failure(error) from error
 
     async def append(self, reply: Reply) -> None:
         """Write a reply; when this returns it is durable.
 
         Raises:
-            StorageError: It could not be written.
+            StorageError: It could not be written; it is tried again with the next reply and in `close`.
         """
-        self._pending.append(msgspec.json.encode(_Line(SCHEMA_VERSION, reply)) + b"\n")
-        async with self._lock:
-            if not self._pending:
-                return  # a neighbour's commit took this line along
-            lines, self._pending = b"".join(self._pending), []
-            await asyncio.to_thread(self._persist, lines)
+        self._pending.append(encode_reply(reply, self._run))
+        async with self._turn:
+            if self._pending:  # else a neighbour's commit took this line along
+                await asyncio.to_thread(self._commit)
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Write what is still to be written and close the file.
 
-    def _persist(self, lines: bytes) -> None:
-        if not isinstance(self._fs, pafs.LocalFileSystem):
-            # Objects cannot grow: each group becomes an object of its own.
-            storage.write_bytes(storage.join(self._folder, f"{self._writer}-{self._part:06}.jsonl"), lines)
-            self._part += 1
-            return
-        try:
-            if self._file is None:
-                storage.make_folder(self._folder)
-                _, folder = storage.resolve(self._folder)
-                self._file = (Path(folder) / f"{self._writer}.jsonl").open("ab")
-            self._file.write(lines)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise StorageError(f"cannot write the ledger in {self._folder}: {error}. Free some space there.") from error
+        Raises:
+            StorageError: Lines could not be written; they stay, and `close` may be called again.
+        """
+        self._commit()
+        self._sink.close()
+
+    def _commit(self) -> None:
+        # A cancelled `append` leaves its thread at work here, hence a lock of threads.
+        with self._committing:
+            count = len(self._pending)
+            if not count:
+                return
+            try:
+                self._sink.put(b"".join(self._pending[:count]))
+            except (OSError, StorageError) as error:
+                raise self._failure(error) from error
+            del self._pending[:count]
+
+    def _failure(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"cannot write the ledger in {self._folder}: {error}. {len(self._pending)} lines wait to be written: "
+            "free some space there"
+        )

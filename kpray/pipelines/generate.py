@@ -7,11 +7,10 @@ the next start of the same command finds, so a run that was stopped anywhere goe
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -26,21 +25,23 @@ from kpray.coco.synthetic import write_coco
 from kpray.config import GenerateConfig
 from kpray.errors import InputError, KprayError, TeacherStoppedError
 from kpray.lineage import fingerprint_file, fingerprint_value
+from kpray.pipelines.access import TeacherAccess
+from kpray.pipelines.asking import AskShard, Calls
 from kpray.pipelines.card import write_card
 from kpray.pipelines.export import EXPORT_NAMES, missing_exports, write_export
-from kpray.pipelines.progress import ProgressLine, Scoreboard
+from kpray.pipelines.progress import Money, ProgressLine, Scoreboard
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.run_folder import Manifest, open_run, write_manifest
 from kpray.pipelines.scenes import write_scenes
 from kpray.pipelines.shards import (
-    AskShard,
     ShardFiles,
     ShardSummary,
     delete_stale,
     finished_shards,
     write_shard,
 )
-from kpray.teachers import Teacher, make_teacher, model_name, reads_scene
+from kpray.pipelines.spending import spending
+from kpray.teachers import model_name, reads_scene
 
 MAX_SHARD_SCENES: Final = 512
 _SMALL_RUN_SHARDS: Final = 16
@@ -50,14 +51,15 @@ _SHARDS_PER_ACTOR: Final = 2
 """Shards that a worker has open at once, so that the end of one does not leave places empty."""
 
 
-def generate(config: GenerateConfig, *, rebuild: bool = False) -> Manifest:
+def generate(config: GenerateConfig, *, rebuild: bool = False, offline: bool = False) -> Manifest:
     """Make, or finish, the dataset that a configuration describes.
 
     Ray must have been started (`kpray.pipelines.session.start_ray`).
 
     Args:
         config: What to make.
-        rebuild: Whether a dataset that other settings made in the same folder may be replaced.
+        rebuild: Whether the dataset in the folder is made anew from the ledger, also if other settings made it.
+        offline: Whether the replies in the ledger are all there is, and nothing is asked.
 
     Returns:
         The run's manifest, as it is on disk; its status is ``complete`` or ``incomplete``.
@@ -73,7 +75,7 @@ def generate(config: GenerateConfig, *, rebuild: bool = False) -> Manifest:
     recipe = recipe_of(config)
     manifest, replaces = open_run(config, _identity(config, recipe), rebuild=rebuild)
     with _timed(manifest):
-        _Run(config, recipe, manifest).finish(discard=replaces)
+        _Run(config, recipe, manifest, offline=offline).finish(discard=replaces)
     return manifest
 
 
@@ -131,30 +133,37 @@ def _timed(manifest: Manifest) -> Iterator[None]:
 class _Run:
     """One session of work on a run's folder."""
 
-    def __init__(self, config: GenerateConfig, recipe: Recipe, manifest: Manifest) -> None:
+    def __init__(self, config: GenerateConfig, recipe: Recipe, manifest: Manifest, *, offline: bool) -> None:
         self._config = config
         self._recipe = recipe
         self._manifest = manifest
         self._session = manifest.sessions[-1]
-        self._files = ShardFiles(config.out)
+        self._files = ShardFiles.of(config)
         self._identity = fingerprint_value(manifest.identity)
+        self._access = None if offline else TeacherAccess(config, manifest.run_id)
 
     def finish(self, *, discard: bool) -> None:
         """Do what is missing; first discard the dataset that is there, if it is to be replaced."""
         if discard:
             delete_stale(self._files)
         if not self._manifest.reading:
-            self._ready_teacher()  # reading may take long; a missing key should not come to light after it
+            self._ready()  # reading may take long; a missing key should not come to light after it
             self._manifest.reading = self._read_scenes()
             write_manifest(self._manifest)
         shards = math.ceil(self._manifest.reading["scenes"] / self._manifest.reading["shard_size"])
         done = finished_shards(self._files, self._identity)
         pending = [shard for shard in range(shards) if shard not in done]
         if pending:
+            self._ready()
             self._require_images(shards)
-        for summary in self._stream(pending):
+        for summary in self._answer(pending):
             done[summary.shard] = summary
         self._put_together(shards, done.values(), changed=bool(pending))
+
+    def _ready(self) -> None:
+        """Fail now, before anything is read or asked, if the teacher could not be asked."""
+        if self._access:
+            self._access.require_ready()
 
     def _read_scenes(self) -> dict[str, Any]:
         started = time.perf_counter()
@@ -169,13 +178,12 @@ class _Run:
 
     def _require_images(self, shards: int) -> None:
         """Fail before anything is asked if not one image is where it was said to be."""
-        folder: str | None = self._manifest.reading["image_folder"]
-        found = ImageFolder(folder)
+        found = ImageFolder(self._images)
         if not any(found.resolve(scene) for shard in range(shards) for scene in self._files.read_scenes(shard)):
             example = self._files.read_scenes(0)[0].file_name
             raise InputError(
-                f"none of the images is in {folder}: expected names such as {example}, there or in a folder named "
-                "like the split. Give the folder that holds them with --images"
+                f"none of the images is in {self._images}: expected names such as {example}, there or in a folder "
+                "named like the split. Give the folder that holds them with --images"
             )
 
     def _put_together(self, shards: int, summaries: Iterable[ShardSummary], *, changed: bool) -> None:
@@ -186,24 +194,41 @@ class _Run:
         for name in missing_exports(config.out, config.export):
             write_export(self._files, name, config.kinds, shards)
         self._manifest.totals = total(summaries)
+        if changed:
+            self._manifest.spending = self._spending()
         self._session.status = "incomplete" if self._manifest.totals["unanswered"] else "complete"
         if not storage.exists(storage.join(config.out, "README.md")):
             write_card(self._manifest)
 
-    def _stream(self, pending: list[int]) -> Iterator[ShardSummary]:
-        """Run shards through the two stages and yield their summaries as they are written.
+    def _spending(self) -> dict[str, Any]:
+        unanswered = self._manifest.totals["unanswered"]
+        free = reads_scene(self._config.teacher)
+        return spending(self._config, self._manifest.run_id, unanswered=unanswered, free=free)
+
+    def _answer(self, pending: list[int]) -> Iterator[ShardSummary]:
+        """Get the replies for some shards, and yield each one's summary when it is written.
 
         Raises:
             TeacherError: The teacher cannot be asked, from the start or any more.
         """
         if not pending:
             return
-        teacher = self._ready_teacher()
-        scoreboard = ray.remote(num_cpus=0)(Scoreboard).remote()
-        rows = self._dataset(pending, teacher, scoreboard).iter_rows()
+        access = self._access
+        if access and access.in_bulk:
+            self._session.count(access.fill_ledger(self._files, self._recipe, pending, images=self._images))
+            access = None  # whatever came is in the ledger now
+        yield from self._stream(pending, access)
+
+    def _stream(self, pending: list[int], access: TeacherAccess | None) -> Iterator[ShardSummary]:
+        """Run shards through the two stages and yield their summaries as they are written."""
+        actors = _actor_count(self._config, len(pending))
+        scoreboard = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Scoreboard).remote()
+        calls = access.calls(actors) if access else None
+        money = access.money if access else Money()
+        line = ProgressLine(scoreboard, requests=self._requests(pending), money=money)
         try:
-            with ProgressLine(scoreboard, requests=self._requests(pending)):
-                for row in rows:
+            with line:
+                for row in self._dataset(pending, actors, calls, scoreboard).iter_rows():
                     summary = msgspec.json.decode(row["summary"], type=ShardSummary)
                     if summary.stopped is not None:
                         raise TeacherStoppedError(
@@ -216,24 +241,19 @@ class _Run:
                 raise error.cause from error
             raise
         finally:
-            self._session.new_replies = ray.get(scoreboard.total.remote()).replies
+            self._session.count(line.tally)
 
-    def _ready_teacher(self) -> Callable[[], Teacher]:
-        """A recipe for the teacher, which has been found ready to be asked."""
-        make = make_teacher(self._config.teacher, seed=self._config.seed)
-        asyncio.run(_preflight(make))
-        return make
+    @property
+    def _images(self) -> str | None:
+        folder: str | None = self._manifest.reading["image_folder"]
+        return folder
 
-    def _dataset(self, pending: list[int], teacher: Callable[[], Teacher], scoreboard: Any) -> Any:
-        config = self._config
-        actors = _actor_count(config, len(pending))
-        images = self._manifest.reading["image_folder"]
-        in_flight = math.ceil(config.teacher.in_flight / actors)
+    def _dataset(self, pending: list[int], actors: int, calls: Calls | None, scoreboard: Any) -> Any:
         return (
             ray.data.from_items([{"shard": shard} for shard in pending], override_num_blocks=len(pending))
             .map_batches(
                 AskShard,
-                fn_constructor_args=(self._files, self._recipe, teacher, in_flight, images, scoreboard),
+                fn_constructor_args=(self._files, self._recipe, self._images, scoreboard, calls),
                 batch_size=1,
                 compute=ActorPoolStrategy(size=actors, max_concurrent_calls_per_actor=_SHARDS_PER_ACTOR),
                 num_cpus=0.5,
@@ -252,14 +272,6 @@ class _Run:
         return len(self._config.kinds) * sum(min(size, scenes - shard * size) for shard in pending)
 
 
-async def _preflight(make: Callable[[], Teacher]) -> None:
-    teacher = make()
-    try:
-        await teacher.preflight()
-    finally:
-        await teacher.aclose()
-
-
 def _default_shard_size(config: GenerateConfig) -> int:
     """Small runs get small shards, so that they too are spread over the workers."""
     known = config.limit or (config.synthetic.count if config.keypoints is None else None)
@@ -267,6 +279,8 @@ def _default_shard_size(config: GenerateConfig) -> int:
 
 
 def _actor_count(config: GenerateConfig, pending: int) -> int:
+    if config.teacher.workers is not None:
+        return min(config.teacher.workers, pending)
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     # A teacher that computes its answers here needs every core; one that waits for a server needs few.
     wanted = cpus if reads_scene(config.teacher) else math.ceil(config.teacher.in_flight / _REQUESTS_PER_ACTOR)

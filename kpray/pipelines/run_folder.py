@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -12,17 +13,38 @@ from kpray import storage
 from kpray.config import GenerateConfig
 from kpray.errors import ConfigError, StorageError
 from kpray.lineage import software
+from kpray.pipelines.progress import Tally
 
 Status = Literal["running", "complete", "incomplete", "interrupted", "failed"]
 
 
 class Session(msgspec.Struct):
-    """One start of the command on this folder."""
+    """One start of the command on this folder.
+
+    Attributes:
+        started_at: ISO 8601, UTC.
+        elapsed_s: Until it ended.
+        status: How it ended; one that was killed stays ``running``.
+        new_replies: As the workers reported them, like the next three.
+        retried: Attempts after the first.
+        asked_again: Requests that had gone out before without an answer, from a process that was killed.
+        usd: Of the new replies, where the price is known.
+    """
 
     started_at: str
     elapsed_s: float = 0.0
     status: Status = "running"
     new_replies: int = 0
+    retried: int = 0
+    asked_again: int = 0
+    usd: float = 0.0
+
+    def count(self, tally: Tally) -> None:
+        """Take over what the workers reported."""
+        self.new_replies += tally.replies
+        self.retried += tally.retried
+        self.asked_again += tally.asked_again
+        self.usd += tally.usd
 
 
 class Manifest(msgspec.Struct):
@@ -33,7 +55,9 @@ class Manifest(msgspec.Struct):
         identity: What decides the dataset: inputs by content, filters, recipe. See `changed_keys`.
         software: Versions and commit.
         reading: The reader's report.
+        run_id: Marks this run's replies in the ledger.
         totals: Counts over all shards.
+        spending: What the run has bought, counted from the ledger; see `kpray.pipelines.spending`.
         sessions: Every start, in order.
     """
 
@@ -41,7 +65,9 @@ class Manifest(msgspec.Struct):
     identity: dict[str, Any]
     software: dict[str, str]
     reading: dict[str, Any] = msgspec.field(default_factory=dict)
+    run_id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
     totals: dict[str, Any] = msgspec.field(default_factory=dict)
+    spending: dict[str, Any] = msgspec.field(default_factory=dict)
     sessions: list[Session] = msgspec.field(default_factory=list)
 
     @property
@@ -82,13 +108,13 @@ def open_run(config: GenerateConfig, identity: Mapping[str, Any], *, rebuild: bo
     Args:
         config: What is to run.
         identity: What decides its dataset.
-        rebuild: Whether a dataset that other settings made may be replaced.
+        rebuild: Whether the dataset that is there is replaced, also one that other settings made.
 
     Returns:
-        The manifest with the new session, and whether the folder held a dataset of other settings.
+        The manifest with the new session, and whether the dataset in the folder is to be replaced.
 
     Raises:
-        ConfigError: It did, and `rebuild` is false.
+        ConfigError: The folder holds a dataset of other settings, and `rebuild` is false.
         StorageError: The folder cannot be written.
     """
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(identity))  # as it will be read back
@@ -100,12 +126,14 @@ def open_run(config: GenerateConfig, identity: Mapping[str, Any], *, rebuild: bo
             "--out, or add --rebuild to make it anew here; replies that were paid for are kept and used again"
         )
     manifest = Manifest(config, plain, software(), sessions=before.sessions if before else [])
+    if before:
+        manifest.run_id, manifest.spending = before.run_id, before.spending
     if before and not changed:
         manifest.reading, manifest.totals = before.reading, before.totals
     manifest.sessions.append(Session(started_at=datetime.now(UTC).isoformat(timespec="seconds")))
     storage.make_folder(config.out)
     write_manifest(manifest)
-    return manifest, bool(changed)
+    return manifest, rebuild and before is not None
 
 
 def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

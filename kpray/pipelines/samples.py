@@ -28,7 +28,19 @@ _UNUSABLE: Final = {
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One request as it was sent, and what came of it; `reply` is None where nothing was answered."""
+    """One request, and what came of it.
+
+    Attributes:
+        kind: Of the request, as the next three.
+        scene_id: Likewise.
+        image: Path of the scene's image, relative to the folder of images.
+        request_id: Likewise.
+        instruction: `Prompt.instruction`.
+        dropped: `Prompt.dropped`.
+        reply: None where nothing was answered.
+        failure: Then, why not, in words; None while it is not known.
+        failure_reason: Then, the short name to count by.
+    """
 
     kind: KindName
     scene_id: str
@@ -37,14 +49,15 @@ class Asked(msgspec.Struct, frozen=True):
     instruction: str | None
     dropped: tuple[str, ...]
     reply: Reply | None
-    failure: str | None
+    failure: str | None = None
+    failure_reason: str = "no_reply"
 
 
 def to_samples(asked: Asked, recipe: Recipe) -> list[Sample] | Rejected:
     """The samples that one reply makes, or why it makes none."""
     reply = asked.reply
     if reply is None:
-        return _rejected(asked, "teacher", "no_reply", asked.failure or "the request was not sent", "")
+        return _rejected(asked, "teacher", asked.failure_reason, asked.failure or "the request was not sent", "")
     if reply.finish_reason in _UNUSABLE:
         reason, meaning = _UNUSABLE[reply.finish_reason]
         return _rejected(asked, "teacher", reason, reply.error or meaning, reply.text)

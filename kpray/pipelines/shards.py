@@ -1,14 +1,13 @@
-"""A shard of scenes through the teacher and onto the disk; the unit of work, of retry and of resuming.
+"""A shard of scenes, the unit of work, of retry and of resuming: where its files are, and how they are written.
 
 A shard's row in the Ray Dataset is one row from beginning to end, so no regrouping of blocks can tear it.
 """
 
 from __future__ import annotations
 
-import gc
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -16,24 +15,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kpray import storage
-from kpray.coco.images import ImageFolder
 from kpray.coco.rows import table_to_scenes
-from kpray.errors import TeacherStoppedError
-from kpray.ledger import journal
-from kpray.pipelines.progress import Reporter
+from kpray.config import GenerateConfig
+from kpray.ledger.journal import Known, SceneRange, read_ledger
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.samples import Asked, rejected_to_table, samples_to_table, to_samples
-from kpray.schemas import Rejected, Reply, Request, Sample, Scene
-from kpray.teachers.engine import Engine, Outcome
-from kpray.teachers.protocol import Teacher
+from kpray.schemas import Rejected, Sample, Scene
 
 Batch = Mapping[str, Any]
 
 
 class ShardFiles(msgspec.Struct, frozen=True):
-    """Where the files of a run's shards are."""
+    """Where the files of a run's shards are.
+
+    Attributes:
+        run: The run's folder.
+        ledger: The folder of the replies, the run's own or one that it shares.
+        forget_errors: Whether replies that say the server will not answer count as no replies.
+    """
 
     run: str
+    ledger: str
+    forget_errors: bool = False
+
+    @classmethod
+    def of(cls, config: GenerateConfig) -> ShardFiles:
+        """The files of the run that a configuration describes."""
+        return cls(config.out, config.ledger or storage.join(config.out, "ledger"), config.ask_errors_again)
 
     def scenes(self, shard: int) -> str:
         """The shard's scenes."""
@@ -51,15 +59,14 @@ class ShardFiles(msgspec.Struct, frozen=True):
         """Written last, when everything else of the shard is on disk."""
         return storage.join(self.run, "completions", f"shard-{shard:05}.json")
 
-    @property
-    def ledger(self) -> str:
-        """The run's ledger."""
-        return storage.join(self.run, "ledger")
-
     def read_scenes(self, shard: int) -> list[Scene]:
         """The shard's scenes, read."""
         table = pq.read_table(io.BytesIO(storage.read_bytes(self.scenes(shard))))
         return table_to_scenes(table)
+
+    def known(self, scenes: SceneRange) -> Known:
+        """What the ledger holds about a range of scenes."""
+        return read_ledger(self.ledger, scenes, forget_errors=self.forget_errors)
 
 
 def _file(shard: int) -> str:
@@ -96,99 +103,22 @@ class ShardSummary(msgspec.Struct, frozen=True):
     stopped: str | None = None
 
 
-class _Answered(msgspec.Struct, frozen=True):
-    """A shard between its two stages."""
+class Answered(msgspec.Struct, frozen=True):
+    """A shard between its two stages: asked, and not yet written.
+
+    Attributes:
+        shard: Its number.
+        scenes: How many it holds.
+        asked: Its requests with what came of them.
+        rejected: Scenes that nothing was asked about.
+        stopped: Why the teacher cannot be asked any more, or None.
+    """
 
     shard: int
     scenes: int
     asked: list[Asked]
     rejected: list[Rejected]
     stopped: str | None
-
-
-class AskShard:
-    """First stage, an actor: a shard's scenes become requests, and requests become replies."""
-
-    def __init__(
-        self,
-        files: ShardFiles,
-        recipe: Recipe,
-        teacher: Callable[[], Teacher],
-        in_flight: int,
-        images: str | None,
-        scoreboard: Any,
-    ) -> None:
-        """Set up one worker.
-
-        Args:
-            files: Of the run.
-            recipe: What scenes become.
-            teacher: Makes the teacher.
-            in_flight: This worker's part of the bound.
-            images: Folder in which every scene's image must exist, or None.
-            scoreboard: The `Scoreboard` actor.
-        """
-        self._files = files
-        self._recipe = recipe
-        self._images = ImageFolder(images)
-        self._reporter = Reporter(scoreboard)
-        self._teacher = teacher()
-        self._engine = Engine(self._teacher, in_flight=in_flight, on_reply=self._reporter.on_reply)
-        self._known_folders = journal.folders(files.ledger)
-        gc.freeze()  # what was imported stays for good: the collector need not look at it again and again
-
-    async def __call__(self, batch: Batch) -> dict[str, list[Any]]:
-        """Answer the shards of a batch (one)."""
-        return {"answered": [msgspec.msgpack.encode(await self._answer(int(shard))) for shard in batch["shard"]]}
-
-    async def _answer(self, shard: int) -> _Answered:
-        scenes = self._files.read_scenes(shard)
-        scene_range = journal.SceneRange.of(scene.scene_id for scene in scenes)
-        known = journal.read_replies(self._files.ledger, self._known_folders, scene_range)
-        book = journal.Journal(self._files.ledger, scene_range)
-        self._teacher.prepare(scenes)
-        asked: list[Asked] = []
-        rejected: list[Rejected] = []
-        try:
-            requests = self._requests(scenes, asked, rejected)
-            outcomes = await self._engine.answer(requests, known=known, journal=book)
-        finally:
-            book.close()
-        self._reporter.on_reused(sum(stub.request_id in known for stub in asked))
-        self._reporter.flush()
-        stopped = next((str(o) for o in outcomes if isinstance(o, TeacherStoppedError)), None)
-        asked = [_with_outcome(stub, outcome) for stub, outcome in zip(asked, outcomes, strict=True)]
-        return _Answered(shard, len(scenes), asked, rejected, stopped)
-
-    def _requests(self, scenes: list[Scene], asked: list[Asked], rejected: list[Rejected]) -> Iterator[Request]:
-        """Render the shard's requests one by one, noting beside each what its sample will need."""
-        for scene in scenes:
-            image = self._images.resolve(scene)
-            if image is None:
-                detail = f"{scene.file_name} is not in the images folder under any of COCO's names"
-                rejected.append(Rejected(scene.scene_id, "", "", "scene", "image_missing", detail, scene.file_name))
-                continue
-            for kind in self._recipe.kinds:
-                prompt = self._recipe.prompt(kind, scene)
-                request = self._recipe.request(kind, scene, prompt)
-                stub = Asked(
-                    kind=kind,
-                    scene_id=scene.scene_id,
-                    image=image,
-                    request_id=request.request_id,
-                    instruction=prompt.instruction,
-                    dropped=prompt.dropped,
-                    reply=None,
-                    failure=None,
-                )
-                asked.append(stub)
-                yield request
-
-
-def _with_outcome(stub: Asked, outcome: Outcome) -> Asked:
-    if isinstance(outcome, Reply):
-        return msgspec.structs.replace(stub, reply=outcome)
-    return msgspec.structs.replace(stub, failure=str(outcome))
 
 
 def write_shard(batch: Batch, *, files: ShardFiles, recipe: Recipe, identity: str) -> dict[str, list[Any]]:
@@ -199,7 +129,7 @@ def write_shard(batch: Batch, *, files: ShardFiles, recipe: Recipe, identity: st
     """
     summaries = []
     for row in batch["answered"]:
-        answered = msgspec.msgpack.decode(row, type=_Answered)
+        answered = msgspec.msgpack.decode(row, type=Answered)
         made = [to_samples(asked, recipe) for asked in answered.asked]
         samples = [sample for records in made if not isinstance(records, Rejected) for sample in records]
         rejected = [*answered.rejected, *(reject for reject in made if isinstance(reject, Rejected))]
@@ -220,7 +150,7 @@ def _save(
     storage.write_bytes(files.completion(summary.shard), msgspec.json.encode(summary))
 
 
-def _summarise(answered: _Answered, samples: list[Sample], rejected: list[Rejected], identity: str) -> ShardSummary:
+def _summarise(answered: Answered, samples: list[Sample], rejected: list[Rejected], identity: str) -> ShardSummary:
     # Equal requests share a reply, which was paid for once.
     replies = list({a.reply.request_id: a.reply for a in answered.asked if a.reply}.values())
     prices = [reply.usd for reply in replies]

@@ -16,6 +16,7 @@ def summary_fields(manifest: Manifest) -> dict[str, Any]:
         "out": manifest.config.out,
         **manifest.totals,
         "new_replies": session.new_replies,
+        "spending": manifest.spending,
         "elapsed_s": session.elapsed_s,
     }
 
@@ -32,11 +33,27 @@ def summary_text(manifest: Manifest) -> str:
         f"{totals['prompt_tokens']:,} + {totals['completion_tokens']:,} tokens; {usd_text(totals['usd'])}",
         f"took {session.elapsed_s:,.1f} s; status: {manifest.status}",
     ]
-    if totals["unanswered"]:
-        lines.append(f"{totals['unanswered']:,} requests got no answer; give the same command to ask them again")
+    lines += _unfinished(manifest)
     out = manifest.config.out
     names = ("llava.json", "samples", "rejected", "README.md")
     return "\n".join([*lines, *(f"  {storage.join(out, name)}" for name in names)])
+
+
+def _unfinished(manifest: Manifest) -> list[str]:
+    totals, spending = manifest.totals, manifest.spending
+    lines = []
+    if spending.get("asked_again"):
+        lines.append(f"{spending['asked_again']:,} requests went out twice, over all starts, as processes were killed")
+    over_budget = totals["rejected"].get("budget_spent", 0)
+    if over_budget:
+        lines.append(
+            f"the budget of {usd_text(spending['max_usd'])} is used up ({usd_text(spending['spent_usd'])} spent): "
+            f"{over_budget:,} requests were not sent; give the same command with a larger --max-usd to go on"
+        )
+    unanswered = totals["unanswered"] - over_budget
+    if unanswered:
+        lines.append(f"{unanswered:,} requests got no answer; give the same command to ask them again")
+    return lines
 
 
 def usd_text(usd: float | None) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kpray.config import TeacherConfig, TeacherName
+from kpray.errors import ConfigError
+from kpray.ledger.prices import find_price
+from kpray.teachers import vllm
 from kpray.teachers.geometric import GeometricTeacher
 from kpray.teachers.openai import OpenAITeacher, key_from_environment
 from kpray.teachers.protocol import Teacher
@@ -21,7 +24,12 @@ class _Entry(NamedTuple):
 
 
 def _openai(settings: TeacherConfig, seed: int) -> Callable[[], Teacher]:
-    return functools.partial(OpenAITeacher, settings, key_from_environment(settings.base_url))
+    price = find_price(settings.model, settings)
+    return functools.partial(OpenAITeacher, settings, key_from_environment(settings.base_url), price=price)
+
+
+def _vllm(settings: TeacherConfig, seed: int) -> Callable[[], Teacher]:
+    raise ConfigError("the vllm teacher answers in bulk and cannot be asked one question; serve the model instead")
 
 
 def _geometric(settings: TeacherConfig, seed: int) -> Callable[[], Teacher]:
@@ -31,6 +39,7 @@ def _geometric(settings: TeacherConfig, seed: int) -> Callable[[], Teacher]:
 _TEACHERS: dict[TeacherName, _Entry] = {
     "geometric": _Entry(lambda settings: GeometricTeacher.model, GeometricTeacher.reads_scene, _geometric),
     "openai": _Entry(lambda settings: f"openai/{settings.model}", OpenAITeacher.reads_scene, _openai),
+    "vllm": _Entry(vllm.model_name, False, _vllm),
 }
 
 

@@ -1,20 +1,42 @@
-"""Any OpenAI-compatible server, through the official asynchronous client."""
+"""Any OpenAI-compatible server, asked over kpray's own transport; one call is one attempt."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
 
-import openai
+import msgspec
 
 from kpray.config import TeacherConfig
-from kpray.errors import TeacherError, TeacherStoppedError, TeacherUnavailableError
-from kpray.schemas import Reply, Request, Scene, Usage
+from kpray.errors import TeacherBusyError, TeacherError, TeacherStoppedError, TeacherUnavailableError
+from kpray.ledger.limits import ServerLimits
+from kpray.schemas import Reply, Request, Scene
+from kpray.teachers.completions import ServerError, error_reply, read_error, read_reply, request_body
+from kpray.teachers.http import Answer, HttpSession
 
-KEY_VARIABLE = "OPENAI_API_KEY"
+if TYPE_CHECKING:
+    from kpray.ledger.prices import ModelPrice
+
+__all__ = ["BASE_URL", "KEY_VARIABLE", "OpenAITeacher", "Secret", "key_from_environment", "request_body"]
+
+KEY_VARIABLE: Final = "OPENAI_API_KEY"
+BASE_URL: Final = "https://api.openai.com/v1"
+
+_STOP_CODES: Final = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "invalid_api_key", "account_deactivated"}
+)
+"""Nothing will be answered until a person has mended something."""
+
+_NEVER_CODES: Final = frozenset({"content_policy_violation", "content_filter"})
+_NEVER: Final = frozenset({400, 413, 422})
+"""This request will never be answered, others may be."""
+
+_BUSY: Final = frozenset({408, 409, 425, 429})
+_OVERLOADED: Final = frozenset({429, 503})
 
 
 class Secret:
@@ -47,30 +69,25 @@ def key_from_environment(base_url: str | None) -> Secret:
 
 
 class OpenAITeacher:
-    """Chat completions of one model.
-
-    The client is made with the first call, inside the event loop that uses it.
-    """
+    """Chat completions of one model. It is connected with the first call, inside the event loop that uses it."""
 
     name = "openai"
     reads_scene = False
 
-    def __init__(self, settings: TeacherConfig, key: Secret) -> None:
-        """Keep the settings; nothing is connected yet."""
+    def __init__(self, settings: TeacherConfig, key: Secret, *, price: ModelPrice | None = None) -> None:
+        """Keep the settings; nothing is connected yet.
+
+        Args:
+            settings: Of the teacher.
+            key: For the server.
+            price: Of the model; None leaves the replies' cost unknown.
+        """
         self.model = f"{self.name}/{settings.model}"
+        self.server_limits: ServerLimits | None = None
         self._settings = settings
         self._key = key
-        self._client: openai.AsyncOpenAI | None = None
-
-    def _connected(self) -> openai.AsyncOpenAI:
-        if self._client is None:
-            self._client = openai.AsyncOpenAI(
-                api_key=self._key.reveal(),
-                base_url=self._settings.base_url,
-                timeout=self._settings.timeout_s,
-                max_retries=self._settings.max_retries,
-            )
-        return self._client
+        self._price = price
+        self._http: HttpSession | None = None
 
     async def preflight(self) -> None:
         """List the server's models: free, and it needs a working key.
@@ -80,103 +97,81 @@ class OpenAITeacher:
         """
         server = self._settings.base_url or "api.openai.com"
         try:
-            await self._connected().with_options(max_retries=1, timeout=20).models.list()
-        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
-            raise TeacherError(f"{server} refuses the key in {KEY_VARIABLE}: {error.message}") from error
-        except openai.APIConnectionError as error:
+            answer = await self._connected().get("/models", timeout_s=20)
+        except TeacherBusyError as error:
             raise TeacherError(f"cannot reach {server}: {error}. Is it running, and is the address right?") from error
-        except openai.APIStatusError as error:
-            if error.status_code != 404:  # compatible servers may not list models
-                raise TeacherError(f"{server} is not ready: {error.message}") from error
+        message = read_error(answer.body).message
+        if answer.status in (401, 403):
+            raise TeacherError(f"{server} refuses the key in {KEY_VARIABLE}: {message}")
+        if answer.status >= 400 and answer.status != 404:  # compatible servers may not list models
+            raise TeacherError(f"{server} is not ready: status {answer.status}, {message}")
 
     def prepare(self, scenes: Sequence[Scene]) -> None:
         """A server needs no preparation."""
 
     async def ask(self, request: Request) -> Reply:
-        """Ask once; the client retries what is worth retrying (connection, 408, 409, 429, 5xx)."""
+        """Ask once; see `Teacher.ask` for what is raised."""
+        settings = self._settings
+        body = request_body(request, model=settings.model, own_server=settings.base_url is not None)
         started = time.perf_counter()
+        answer = await self._connected().post("/chat/completions", msgspec.json.encode(body))
+        latency_s = time.perf_counter() - started
+        self.server_limits = ServerLimits.from_headers(answer.headers) or self.server_limits
+        if answer.status != 200:
+            return self._failed(request, answer, read_error(answer.body), latency_s)
         try:
-            completion = await self._connected().chat.completions.create(**self._arguments(request))
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise TeacherStoppedError(f"{self.model} cannot be asked: {error.message}") from error
-        except openai.RateLimitError as error:
-            if error.code == "insufficient_quota":
-                raise TeacherStoppedError(f"the account's quota is used up: {error.message}") from error
-            raise TeacherUnavailableError(f"rate limit, also after retries: {error.message}") from error
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            return _reply(request, started, text="", finish_reason="error", error=error.message)
-        except openai.APIError as error:
-            raise TeacherUnavailableError(f"no answer, also after retries: {error.message}") from error
-        if not completion.choices:
-            return _reply(request, started, text="", finish_reason="error", error="the server sent no choices")
-        choice = completion.choices[0]
-        refusal = choice.message.refusal
-        return _reply(
-            request,
-            started,
-            text=choice.message.content or "",
-            finish_reason="refusal" if refusal else choice.finish_reason or "",
-            error=refusal,
-            model=completion.model,
-            usage=_usage(completion.usage),
-        )
+            found = read_reply(request.request_id, answer.body, latency_s=latency_s, price=self._price)
+        except ValueError as error:
+            # It may have been charged: a later run may ask again, this one does not.
+            raise TeacherUnavailableError(f"{self.model}: {error}. Is teacher.base_url right?") from error
+        if isinstance(found, ServerError):
+            status = int(found.code) if found.code.isdecimal() else 500
+            return self._failed(request, answer._replace(status=status), found, latency_s)
+        return found
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        sampling = request.sampling
-        # OpenAI's newer models take only the second name; other servers know the first.
-        limit_name = "max_tokens" if self._settings.base_url else "max_completion_tokens"
-        optional = {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-            limit_name: sampling.max_tokens,
-            "response_format": _response_format(request),
-        }
-        return {
-            "model": self._settings.model,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-            **{name: value for name, value in optional.items() if value is not None},
-        }
+    def _connected(self) -> HttpSession:
+        if self._http is None:
+            headers = {"Authorization": f"Bearer {self._key.reveal()}"}
+            base_url = self._settings.base_url or BASE_URL
+            self._http = HttpSession(base_url, headers, timeout_s=self._settings.timeout_s)
+        return self._http
+
+    def _failed(self, request: Request, answer: Answer, found: ServerError, latency_s: float) -> Reply:
+        """Sort a failure: a reply where asking again is useless, otherwise an exception."""
+        status, (message, code) = answer.status, found
+        if code in _STOP_CODES:
+            raise TeacherStoppedError(f"{self.model} cannot be asked any more ({code}): {message}")
+        if code in _NEVER_CODES:
+            return error_reply(request.request_id, message, latency_s=latency_s)
+        said = f"status {status}, {message}"
+        passing = status in _BUSY or status >= 500
+        should_retry = answer.headers.get("x-should-retry")
+        if should_retry == "true" or (passing and should_retry != "false"):
+            wait_s = retry_after_s(answer.headers)
+            raise TeacherBusyError(said, retry_after_s=wait_s, overloaded=status in _OVERLOADED)
+        if passing:
+            raise TeacherUnavailableError(f"the server wants no second attempt: {said}")
+        if status in _NEVER:
+            return error_reply(request.request_id, message, latency_s=latency_s)
+        # 401, 402, 403, 404 and what no chat server should answer: so will be the answer to every request.
+        raise TeacherStoppedError(f"{self.model} cannot be asked: {said}. Check the key, the model and the address")
 
 
-def _response_format(request: Request) -> dict[str, Any] | None:
-    if request.response_schema is None:
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long the server asks to wait: ``retry-after-ms``, or ``Retry-After`` in seconds or as a date."""
+    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) * unit_s)
+        except (KeyError, ValueError):
+            continue
+    try:
+        until = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
         return None
-    schema = {"name": request.kind, "strict": True, "schema": dict(request.response_schema)}
-    return {"type": "json_schema", "json_schema": schema}
-
-
-def _usage(usage: Any) -> Usage | None:
-    if usage is None:
-        return None
-    details = usage.prompt_tokens_details
-    return Usage(usage.prompt_tokens, usage.completion_tokens, (details.cached_tokens or 0) if details else 0)
-
-
-def _reply(
-    request: Request,
-    started: float,
-    *,
-    text: str,
-    finish_reason: str,
-    error: str | None,
-    model: str = "",
-    usage: Usage | None = None,
-) -> Reply:
-    return Reply(
-        request_id=request.request_id,
-        text=text,
-        finish_reason=finish_reason,
-        usage=usage,
-        usd=None,
-        latency_s=time.perf_counter() - started,
-        model=model,
-        created_at=datetime.now(UTC).isoformat(),
-        error=error,
-    )
+    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

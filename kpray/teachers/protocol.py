@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from kpray.ledger.limits import ServerLimits
 from kpray.schemas import Reply, Request, Scene
 
 
@@ -15,11 +16,13 @@ class Teacher(Protocol):
         name: Its name in a configuration.
         model: ``name/model``; part of every request and so of its id.
         reads_scene: Whether it answers from ``Request.scene`` instead of the messages.
+        server_limits: The limits that the server named last; None where it names none.
     """
 
     name: str
     model: str
     reads_scene: bool
+    server_limits: ServerLimits | None
 
     async def preflight(self) -> None:
         """Make sure that it can be asked, without spending anything.
@@ -32,12 +35,13 @@ class Teacher(Protocol):
         """Take note of the scenes that requests will soon come about; most teachers have no use for it."""
 
     async def ask(self, request: Request) -> Reply:
-        """Answer one request.
+        """Answer one request in one attempt; trying again is the `Engine`'s business.
 
         A refusal, and an error that asking again cannot mend, are replies too (see `Reply.finish_reason`).
 
         Raises:
-            TeacherUnavailableError: No answer after the retries; a later run may ask again.
+            TeacherBusyError: This attempt failed; another one soon may not.
+            TeacherUnavailableError: It failed, and this run should not try again; a later one may.
             TeacherStoppedError: No request can succeed any more.
         """
 

@@ -38,7 +38,7 @@ def server(shared_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> Open
 
 
 def openai_flags(server: OpenAIServer, *more: str) -> list[str]:
-    settings = [f"teacher.base_url={server.base_url}", "teacher.max_retries=0", *more]
+    settings = [f"teacher.base_url={server.base_url}", "teacher.retry_for_s=0", *more]
     return ["--teacher", "openai", *(part for setting in settings for part in ("--set", setting))]
 
 
@@ -230,7 +230,7 @@ def test_a_used_up_quota_stops_at_once_and_loses_nothing(job: Run, server: OpenA
     server.set_faults({"match": "conversation", "status": 429, "code": "insufficient_quota", "times": 99})
     before = server.stats()
     assert job(*openai_flags(server, "teacher.in_flight=1"), "--kinds", "detailed,conversation") == 1
-    assert "quota is used up" in job.summary["error"]
+    assert "insufficient_quota" in job.summary["error"]
     stopped = server.stats()
     answered = stopped["answered"] - before.get("answered", 0)
     assert answered >= 1

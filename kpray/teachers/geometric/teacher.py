@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from kpray.ledger.limits import ServerLimits
 from kpray.pose import PoseCode, scenes_codes
 from kpray.prompts import KINDS
 from kpray.schemas import Reply, Request, Scene
@@ -29,6 +30,7 @@ class GeometricTeacher:
     name = "geometric"
     model = f"geometric/{version()}"
     reads_scene = True
+    server_limits: ServerLimits | None = None
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed

@@ -1,0 +1,144 @@
+"""How a session gets at its teacher: whether it can be asked, within which limits, and with what money."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+
+from kpray.config import GenerateConfig
+from kpray.errors import ConfigError
+from kpray.ledger.journal import spent
+from kpray.ledger.prices import ModelPrice, find_price
+from kpray.ledger.tokens import TokenMeter
+from kpray.pipelines.asking import Calls
+from kpray.pipelines.limiter import LeasedGate, account_name, find_limiter
+from kpray.pipelines.progress import Money, Tally
+from kpray.pipelines.recipe import Recipe
+from kpray.pipelines.shards import ShardFiles
+from kpray.pipelines.treasury import LeasedPurse, open_treasury
+from kpray.teachers import Teacher, make_teacher, reads_scene, vllm
+from kpray.teachers.openai import BASE_URL, key_from_environment
+
+
+class TeacherAccess:
+    """One session's access to the teacher of a configuration."""
+
+    def __init__(self, config: GenerateConfig, run_id: str) -> None:
+        self._config = config
+        self._teacher = config.teacher
+        self._run_id = run_id
+        self._ready = False
+        self._kept: list[Any] = []
+
+    @property
+    def in_bulk(self) -> bool:
+        """Whether replies are not asked for one by one: the ledger is filled first, and then read."""
+        return self._teacher.name == "vllm" or self._teacher.mode == "batch"
+
+    def require_ready(self) -> None:
+        """Make sure, once and without spending anything, that the teacher can be asked.
+
+        Raises:
+            TeacherError: It cannot.
+            ConfigError: There is a budget and no price.
+        """
+        if self._ready:
+            return
+        if self._config.max_usd is not None and self._price is None:
+            raise ConfigError(
+                f"`max_usd` needs the price of {self._teacher.model}, which is not known here. Give it in USD per "
+                "million tokens: --set teacher.price.prompt=... --set teacher.price.completion=..."
+            )
+        if self._teacher.name == "vllm":
+            vllm.check(self._teacher, gpus=ray.cluster_resources().get("GPU", 0.0))
+        else:
+            asyncio.run(_preflight(make_teacher(self._teacher, seed=self._config.seed)))
+        self._ready = True
+
+    @functools.cached_property
+    def money(self) -> Money:
+        """What earlier sessions spent, which is counted from the ledger, and the limit."""
+        if reads_scene(self._teacher):
+            return Money()
+        before = spent(ShardFiles.of(self._config).ledger, None, self._run_id)
+        return Money(spent_usd=before.known_usd, max_usd=self._config.max_usd)
+
+    def calls(self, workers: int) -> Calls:
+        """How each of some workers asks."""
+        gate = self._gate()
+        return Calls(
+            run=self._run_id,
+            teacher=make_teacher(self._teacher, seed=self._config.seed),
+            in_flight=math.ceil(self._teacher.in_flight / workers),
+            retry_for_s=self._teacher.retry_for_s,
+            gate=gate,
+            purse=self._purse() if self._config.max_usd is not None and not self._is_free else None,
+        )
+
+    def fill_ledger(self, files: ShardFiles, recipe: Recipe, shards: Sequence[int], *, images: str | None) -> Tally:
+        """Get all replies to some shards in bulk; whatever came is in the ledger afterwards.
+
+        Raises:
+            TeacherError: The teacher cannot be asked any more; what came before is kept.
+        """
+        from kpray.pipelines import bulk  # most runs need none of what it brings along
+
+        if self._teacher.name == "vllm":
+            return bulk.fill_with_vllm(files, recipe, shards, self._teacher, run=self._run_id, images=images)
+        return bulk.fill_by_batch(
+            files,
+            recipe,
+            shards,
+            self._teacher,
+            run=self._run_id,
+            images=images,
+            price=self._price,
+            money=self.money,
+        )
+
+    @property
+    def _price(self) -> ModelPrice | None:
+        return find_price(self._teacher.model, self._teacher)
+
+    @property
+    def _is_free(self) -> bool:
+        return self._price is not None and self._price.is_free
+
+    def _gate(self) -> Callable[[], LeasedGate] | None:
+        if reads_scene(self._teacher):
+            return None
+        teacher, limits = self._teacher, self._teacher.limits
+        key = key_from_environment(teacher.base_url).reveal()
+        account = account_name(teacher.base_url or BASE_URL, key, teacher.model)
+        self._kept.append(find_limiter(account))  # it lives as long as somebody holds it
+        return functools.partial(
+            LeasedGate,
+            account,
+            requests_per_minute=limits.requests_per_minute,
+            tokens_per_minute=limits.tokens_per_minute,
+        )
+
+    def _purse(self) -> Callable[..., LeasedPurse]:
+        limit, price = self._config.max_usd, self._price
+        assert limit is not None
+        assert price is not None
+        treasury = open_treasury(self._config.out, limit_usd=limit, spent_usd=self.money.spent_usd)
+        self._kept.append(treasury)
+        return functools.partial(_leased_purse, treasury, limit, price)
+
+
+def _leased_purse(treasury: Any, limit_usd: float, price: ModelPrice, meter: TokenMeter) -> LeasedPurse:
+    return LeasedPurse(treasury, limit_usd=limit_usd, price=price, meter=meter)
+
+
+async def _preflight(make: Callable[[], Teacher]) -> None:
+    teacher = make()
+    try:
+        await teacher.preflight()
+    finally:
+        await teacher.aclose()

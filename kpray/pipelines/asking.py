@@ -1,0 +1,158 @@
+"""First stage of a shard: its scenes become requests, and requests become replies, in an actor."""
+
+from __future__ import annotations
+
+import gc
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from kpray.coco.images import ImageFolder
+from kpray.errors import BudgetSpentError, TeacherError, TeacherStoppedError, TeacherUnavailableError
+from kpray.ledger.budget import Purse
+from kpray.ledger.journal import Journal, Known, SceneRange
+from kpray.ledger.limits import RateGate
+from kpray.ledger.tokens import TokenMeter
+from kpray.pipelines.breaker import fault_of
+from kpray.pipelines.progress import Reporter
+from kpray.pipelines.recipe import Recipe
+from kpray.pipelines.samples import Asked
+from kpray.pipelines.shards import Answered, Batch, ShardFiles
+from kpray.schemas import Rejected, Reply, Request, Scene
+from kpray.teachers.engine import Engine, Outcome
+from kpray.teachers.protocol import Teacher
+
+
+class Calls(NamedTuple):
+    """How a worker asks; everything in it is made in the worker.
+
+    Attributes:
+        run: Id of the run, for the ledger.
+        teacher: Makes the teacher.
+        in_flight: This worker's part of the bound.
+        retry_for_s: See `TeacherConfig`.
+        gate: Makes the gate that keeps the account's limits; None is no limit.
+        purse: Makes the purse that keeps the budget; None is no budget.
+    """
+
+    run: str
+    teacher: Callable[[], Teacher]
+    in_flight: int
+    retry_for_s: float
+    gate: Callable[[], RateGate] | None = None
+    purse: Callable[[TokenMeter], Purse] | None = None
+
+
+class AskShard:
+    """Answers shards, several at once; they share one window of requests in flight."""
+
+    def __init__(
+        self, files: ShardFiles, recipe: Recipe, images: str | None, scoreboard: Any, calls: Calls | None
+    ) -> None:
+        """Set up one worker.
+
+        Args:
+            files: Of the run.
+            recipe: What scenes become.
+            images: Folder in which every scene's image must exist, or None.
+            scoreboard: The `Scoreboard` actor.
+            calls: How to ask; None answers from the ledger alone.
+        """
+        self._files = files
+        self._recipe = recipe
+        self._images = ImageFolder(images)
+        self._reporter = Reporter(scoreboard, worker=uuid.uuid4().hex, on_stop=self._stop)
+        self._on_trial: dict[str, Asked] = {}
+        self._calls = calls
+        if calls:
+            meter = TokenMeter()
+            self._teacher = calls.teacher()
+            self._engine = Engine(
+                self._teacher,
+                in_flight=calls.in_flight,
+                on_reply=self._on_reply,
+                gate=calls.gate() if calls.gate else None,
+                purse=calls.purse(meter) if calls.purse else None,
+                meter=meter,
+                retry_for_s=calls.retry_for_s,
+            )
+        gc.freeze()  # what was imported stays for good: the collector need not look at it again and again
+
+    async def __call__(self, batch: Batch) -> dict[str, list[Any]]:
+        """Answer the shards of a batch (one)."""
+        return {"answered": [msgspec.msgpack.encode(await self._answer(int(shard))) for shard in batch["shard"]]}
+
+    async def _answer(self, shard: int) -> Answered:
+        scenes = self._files.read_scenes(shard)
+        scene_range = SceneRange.of(scene.scene_id for scene in scenes)
+        known = self._files.known(scene_range)
+        asked: list[Asked] = []
+        rejected: list[Rejected] = []
+        requests = self._requests(scenes, asked, rejected)
+        outcomes = await self._ask(requests, known, scene_range, scenes)
+        self._reporter.on_reused(sum(stub.request_id in known.replies for stub in asked))
+        self._reporter.flush()
+        stopped = next((str(o) for o in outcomes if isinstance(o, TeacherStoppedError)), None)
+        asked = [_with_outcome(stub, outcome) for stub, outcome in zip(asked, outcomes, strict=True)]
+        return Answered(shard, len(scenes), asked, rejected, stopped)
+
+    async def _ask(
+        self, requests: Iterator[Request], known: Known, scene_range: SceneRange, scenes: list[Scene]
+    ) -> list[Outcome]:
+        if self._calls is None:
+            return [known.replies.get(request.request_id, _NOT_ASKED) for request in requests]
+        self._teacher.prepare(scenes)
+        journal = Journal(self._files.ledger, scene_range, run=self._calls.run)
+        try:
+            return await self._engine.answer(requests, known=known, journal=journal)
+        finally:
+            journal.close()
+
+    def _requests(self, scenes: list[Scene], asked: list[Asked], rejected: list[Rejected]) -> Iterator[Request]:
+        """Render the shard's requests one by one, noting beside each what its sample will need."""
+        for scene in scenes:
+            image = self._images.resolve(scene)
+            if image is None:
+                detail = f"{scene.file_name} is not in the images folder under any of COCO's names"
+                rejected.append(Rejected(scene.scene_id, "", "", "scene", "image_missing", detail, scene.file_name))
+                continue
+            for kind in self._recipe.kinds:
+                prompt = self._recipe.prompt(kind, scene)
+                request = self._recipe.request(kind, scene, prompt)
+                stub = Asked(
+                    kind=kind,
+                    scene_id=scene.scene_id,
+                    image=image,
+                    request_id=request.request_id,
+                    instruction=prompt.instruction,
+                    dropped=prompt.dropped,
+                    reply=None,
+                )
+                asked.append(stub)
+                if self._reporter.on_trial:
+                    self._on_trial[stub.request_id] = stub
+                yield request
+
+    def _on_reply(self, request: Request, reply: Reply) -> None:
+        stub = self._on_trial.pop(request.request_id, None)
+        if stub and self._reporter.on_trial:
+            self._reporter.on_verdict(fault_of(msgspec.structs.replace(stub, reply=reply), self._recipe))
+        self._reporter.on_reply(reply, retried=self._engine.retried, asked_again=self._engine.asked_again)
+
+    def _stop(self, reason: str) -> None:
+        self._engine.stop(TeacherStoppedError(reason))
+
+
+_NOT_ASKED = TeacherUnavailableError("the ledger holds no reply, and nothing was to be asked")
+
+
+def _with_outcome(stub: Asked, outcome: Outcome) -> Asked:
+    if isinstance(outcome, Reply):
+        return msgspec.structs.replace(stub, reply=outcome)
+    return msgspec.structs.replace(stub, failure=str(outcome), failure_reason=_reason(outcome))
+
+
+def _reason(error: TeacherError) -> str:
+    return "budget_spent" if isinstance(error, BudgetSpentError) else "no_reply"
