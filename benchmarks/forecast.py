@@ -4,11 +4,12 @@ Run from the repository's root::
 
     python benchmarks/forecast.py --seeds 5 --pilot 50 --scenes 1667
 
-For every seed: synthetic scenes are drawn, `kpray plan --pilot` asks a few requests and forecasts the cost of the rest,
-and `kpray generate` then asks the rest; what that cost is counted from the ledger. The teacher is a local server that
-counts tokens by a law of its own, which kpray does not know: letters and digits weigh differently, every prompt is off by
-some percent, the lengths of replies are log-normal (sigma 0.45), differ between kinds and grow with the context, and of
-20 requests one does not find its constant turns in the cache. Prices are those of gpt-4o.
+Synthetic scenes are drawn once. For every seed `kpray plan --pilot` asks a few requests and forecasts the cost of the
+rest, and `kpray generate` then asks the rest; what that cost is counted from the ledger. The teacher is a local server
+that counts tokens by a law of its own, which kpray does not know: letters and digits weigh differently, every prompt
+is off by some percent, the lengths of replies are log-normal (sigma 0.45), differ between kinds and grow with the
+context, and of 20 requests one does not find its constant turns in the cache. Its draws depend on the seed, as does
+the choice of the pilot's requests. Prices are those of gpt-4o.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import msgspec
 from aiohttp import web
 from measuring import markdown
 
+from kpray.coco.synthetic import SyntheticFiles, write_coco
 from kpray.config import GenerateConfig, load_config
 from kpray.ledger.journal import spent
 from kpray.pipelines.generate import generate
@@ -64,21 +66,25 @@ TYPICAL_TOKENS = {"conversation": 270, "detailed": 200, "reasoning": 134}
 class Server:
     """Chat completions by the law that the module's text describes."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
         self._seen: set[str] = set()
 
     def app(self) -> web.Application:
+        """Its routes."""
         app = web.Application(client_max_size=1 << 24)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/v1/chat/completions", self.complete)
         return app
 
     async def models(self, request: web.Request) -> web.Response:
+        """Answer kpray's look at whether the server is there."""
         return web.json_response({"object": "list", "data": []})
 
     async def complete(self, request: web.Request) -> web.Response:
+        """Answer with a constant text and drawn counts."""
         raw = await request.read()
-        body, drawn = msgspec.json.decode(raw), random.Random(raw)
+        body, drawn = msgspec.json.decode(raw), random.Random(raw + bytes([self._seed]))
         kind = body["response_format"]["json_schema"]["name"]
         constant, context = body["messages"][:-1], body["messages"][-1]["content"]
         prefix = round(sum(len(message["content"]) for message in constant) / 3.1)
@@ -102,12 +108,12 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
+def serving(seed: int) -> Iterator[str]:
     """The server in a process of its own; yields its base URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, __file__, "--serve", str(port)])
+    process = subprocess.Popen([sys.executable, __file__, "--serve", str(port), "--seeds", str(seed)])
     try:
         while True:
             try:
@@ -121,12 +127,13 @@ def serving() -> Iterator[str]:
         process.wait()
 
 
-def config(out: str, base_url: str, *, scenes: int, seed: int) -> GenerateConfig:
+def config(out: str, base_url: str, *, files: SyntheticFiles, seed: int) -> GenerateConfig:
     flags = {
         "out": out,
         "seed": seed,
-        "synthetic.count": scenes,
-        "synthetic.images": False,
+        "captions": files.captions,
+        "keypoints": files.keypoints,
+        "instances": files.instances,
         "teacher.name": "openai",
         "teacher.base_url": base_url,
         "teacher.price.prompt": 2.5,
@@ -170,15 +177,17 @@ def main() -> None:
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        web.run_app(Server().app(), host="127.0.0.1", port=arguments.serve, print=None)
+        web.run_app(Server(arguments.seeds).app(), host="127.0.0.1", port=arguments.serve, print=None)
         return
     os.environ["OPENAI_API_KEY"] = "none"
     start_ray(address="local")
     rows = []
-    for seed in range(arguments.seeds):
-        with tempfile.TemporaryDirectory() as out, serving() as base_url:
-            run = config(out, base_url, scenes=arguments.scenes, seed=seed)
-            rows.append({"seed": seed, **measure(run, arguments.pilot)})
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_coco(folder, count=arguments.scenes, seed=0, images=False)
+        for seed in range(arguments.seeds):
+            with tempfile.TemporaryDirectory() as out, serving(seed) as base_url:
+                run = config(out, base_url, files=files, seed=seed)
+                rows.append({"seed": seed, **measure(run, arguments.pilot)})
     stop_ray()
     print(markdown(rows, COLUMNS))
     print(f"mean absolute error {statistics.fmean(abs(row['error']) for row in rows):.2f} %")

@@ -22,6 +22,9 @@ alternate between the ways, and every figure is the median of its repeats.
 - ``server``: its CPU share of one core while requests were under way, and by how much its replies were late: near 1,
   or late by more than a few ms, it is the server that is measured.
 
+``ray.data.llm`` and the peers send the messages without the JSON schema: the columns that Ray Data makes of different
+schemas cannot be joined, and the peers take one schema for all rows.
+
 The ways that are known to be slow send fewer requests (``--slow-requests``), and no way sends more than the ideal
 would answer in ``--at-most-s``.
 """
@@ -47,6 +50,7 @@ from throughput_server import Server, allow_many_connections, ceiling
 from throughput_ways import PEERS, SLOW, WAYS, Inputs, Job, prepare, run_way
 
 MOST_REQUESTS_PER_S = 6000
+MEMORY_SIZES = (5_000, 50_000)
 GRIDS = {
     "quick": {"latency": [0.2], "in_flight": [64, 256], "requests": 1998, "slow_requests": 600, "repeats": 1},
     "paper": {"latency": [0.2, 1.0], "in_flight": [64, 128, 256, 512, 1024]},
@@ -170,11 +174,11 @@ def _brief(figures: dict[str, Any]) -> str:
     return f"{figures['rate']:.0f}/s, {figures['of_ideal']:.0%} of ideal, job {figures['job_s']:.1f} s"
 
 
-def measure_memory(folder: Path, coco: Path | None) -> list[dict[str, Any]]:
-    """The memory of kpray for 5,000 and for 50,000 requests, 256 in flight at 0.05 s."""
-    inputs = prepare(folder, coco, 50_000)
+def measure_memory(folder: Path, sizes: tuple[int, ...] = MEMORY_SIZES) -> list[dict[str, Any]]:
+    """The memory of kpray for few and for many requests on drawn scenes, 256 in flight at 0.05 s."""
+    inputs = prepare(folder, None, max(sizes))
     rows: list[dict[str, Any]] = []
-    for wanted in (5_000, 50_000):
+    for wanted in sizes:
         requests = min(wanted, inputs.count) // inputs.kinds * inputs.kinds
         figures = measure("kpray", 0.05, lambda base_url, requests=requests: Job(base_url, 256, requests, inputs))
         _tell(f"{requests:,} requests: {_brief(figures)}")
@@ -204,7 +208,7 @@ def _points(options: argparse.Namespace) -> Iterator[tuple[float, int]]:
 def run(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """Measure every point that the options ask for."""
     if options.memory:
-        return measure_memory(folder, options.coco)
+        return measure_memory(folder)
     inputs = prepare(folder, options.coco, options.requests)
     _tell(f"{inputs.count:,} requests are ready")
     rows = [row for point in _points(options) for row in measure_point(*point, inputs, options)]
@@ -253,7 +257,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--coco", type=Path, help="folder that holds annotations/; without it, scenes are drawn")
     parser.add_argument("--peers", help="folder with the peers' environments")
     parser.add_argument("--make-peers", type=Path, metavar="FOLDER", help="make these environments, and nothing else")
-    parser.add_argument("--memory", action="store_true", help="kpray's memory at 5,000 and at 50,000 requests instead")
+    parser.add_argument(
+        "--memory", action="store_true", help="kpray's memory at 5,000 and 50,000 requests instead (draws for minutes)"
+    )
     parser.add_argument("--ceiling", action="store_true", help="only the server's own limit")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON as the last line")
     known, _ = parser.parse_known_args()

@@ -225,7 +225,7 @@ async def _ask_all(job: Job, connect: Callable[[], Any]) -> int:
 
 
 def with_ray_data_llm(job: Job, out: str) -> Timings:
-    """The HTTP processor of ``ray.data.llm``, at the setting that was fastest here.
+    """The HTTP processor of ``ray.data.llm`` with one actor.
 
     It sends the requests of a batch one after the other, so batches are of one row and as many of them are open as may
     be under way; all rows are in one block, as places stay empty at the end of every block. Answers go to Parquet.

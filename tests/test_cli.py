@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -25,7 +26,15 @@ def test_every_subcommand_shows_examples(name: str, capsys: pytest.CaptureFixtur
     assert f"kpray {name} " in text
 
 
-@pytest.mark.parametrize("command", cli.commands.values(), ids=str)
+def commands(group: click.Group) -> Iterator[click.Command]:
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from commands(command)
+        else:
+            yield command
+
+
+@pytest.mark.parametrize("command", commands(cli), ids=lambda command: command.name)
 def test_every_subcommand_can_answer_in_json(command: click.Command) -> None:
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
 

@@ -1,7 +1,7 @@
 """distilabel sends the requests: ``ChatGeneration`` with its asynchronous OpenAI client.
 
-Its client sends a batch at once and waits for all of it, so a batch is as large as the window; nothing else of its
-concurrency can be set. Called by ``throughput_ways`` with the Python of distilabel's own environment.
+Its client sends a batch at once and waits for all of it, so a batch is as large as the window, and one replica of the
+step asks: with more of them the window would be exceeded or cut up. Called by ``throughput_ways`` with the Python of distilabel's own environment.
 """
 
 import json

@@ -17,8 +17,8 @@ from kpray.errors import KprayError
 _INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM, as shells give it."""
 
-_INCOMPLETE = 3
-"""Exit code of a run that ended with requests unanswered."""
+_CODES = {"incomplete": 3, "damaged": 1}
+"""Exit codes by a command's status: a run that ended with requests unanswered, a ledger that cannot all be read."""
 
 
 @click.group(
@@ -29,6 +29,7 @@ Examples:
   kpray generate --help                           your own COCO files, your own teacher
   kpray plan --help                               what that would cost
   kpray gallery runs/demo --out gallery.jpg       look at it
+  kpray ledger show runs/demo                     all replies that were paid for
 """,
 )
 @click.version_option(__version__, prog_name="kpray")
@@ -58,7 +59,7 @@ def run(arguments: list[str]) -> int:
         return 0
     if as_json:
         click.echo(json.dumps(result))
-    return _INCOMPLETE if result.get("status") == "incomplete" else 0
+    return _CODES.get(str(result.get("status")), 0)
 
 
 def _fail(code: int, message: str, as_json: bool) -> int:

@@ -16,6 +16,7 @@ and `packed` define what is in the files, docs/ledger.md tells the whole.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import uuid
 from collections.abc import Sequence
@@ -134,9 +135,10 @@ def write_replies(ledger: str, scenes: SceneRange, replies: Sequence[Reply], *, 
 class Journal:
     """Where one worker writes the replies for one shard.
 
-    Replies that arrive while the disk is busy are written together and flushed once (group commit), so
-    hundreds of replies a second are durable without hundreds of flushes. A line leaves the list of those that are to
-    be written only once it is durable: what a full disk refuses goes along with the next attempt.
+    On local and shared file systems a line outlives this process as soon as it is handed in. Replies that arrive
+    while the disk is busy are flushed together (group commit), so hundreds of replies a second are durable without
+    hundreds of flushes. A line leaves the list of those that are to be written only once it is durable: what a full
+    disk refuses goes along with the next attempt.
     """
 
     def __init__(self, ledger: str, scenes: SceneRange, *, run: str = "") -> None:
@@ -145,27 +147,25 @@ class Journal:
         self._folder = folder
         self._run = run
         self._sink: FileSink | ObjectSink = open_sink(folder)
-        self._pending: list[bytes] = []
+        self._pending: list[tuple[bytes, bool]] = []  # a line, and whether it is in the file already
         self._turn = asyncio.Lock()
         self._committing = threading.Lock()
 
     def sent(self, request_id: str) -> None:
         """Note that a request goes out now.
 
-        Locally the note outlives this process at once, though not a power cut; an object store gets it together with
-        the next reply.
+        Locally the note outlives this process at once; it is flushed together with the next reply, and goes into an
+        object store together with it.
 
         Raises:
             StorageError: It could not be written, nor could the reply be: do not send.
         """
         line = encode_sent(request_id, self._run)
-        if isinstance(self._sink, ObjectSink):
-            self._pending.append(line)
-            return
         try:
             self._sink.put_soon(line)
         except OSError as error:
             raise self._failure(error) from error
+        self._pending.append((line, True))
 
     async def append(self, reply: Reply) -> None:
         """Write a reply; when this returns it is durable.
@@ -173,7 +173,12 @@ class Journal:
         Raises:
             StorageError: It could not be written; it is tried again with the next reply and in `close`.
         """
-        self._pending.append(encode_reply(reply, self._run))
+        line, written = encode_reply(reply, self._run), False
+        with contextlib.suppress(OSError):  # the commit tries again, and tells if it cannot
+            self._sink.put_soon(line)
+            written = True
+        # Only now, as a commit in another thread takes what it finds here for tried.
+        self._pending.append((line, written))
         async with self._turn:
             if self._pending:  # else a neighbour's commit took this line along
                 await asyncio.to_thread(self._commit)
@@ -190,14 +195,15 @@ class Journal:
     def _commit(self) -> None:
         # A cancelled `append` leaves its thread at work here, hence a lock of threads.
         with self._committing:
-            count = len(self._pending)
-            if not count:
+            group = self._pending[:]
+            if not group:
                 return
+            lines, written = b"".join(line for line, _ in group), all(written for _, written in group)
             try:
-                self._sink.put(b"".join(self._pending[:count]))
+                self._sink.flush(lines, written=written)
             except (OSError, StorageError) as error:
                 raise self._failure(error) from error
-            del self._pending[:count]
+            del self._pending[: len(group)]
 
     def _failure(self, error: Exception) -> StorageError:
         return StorageError(

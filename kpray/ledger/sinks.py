@@ -42,7 +42,10 @@ class ObjectSink:
         self._writer = uuid.uuid4().hex
         self._part = 0
 
-    def put(self, lines: bytes) -> None:
+    def put_soon(self, line: bytes) -> None:
+        """Objects cannot grow: the line waits for its group."""
+
+    def flush(self, lines: bytes, *, written: bool) -> None:
         """Write a group of lines; when this returns they are durable."""
         storage.write_bytes(storage.join(self._folder, f"{self._writer}-{self._part:06}{LINES}"), lines)
         self._part += 1
@@ -65,23 +68,40 @@ class FileSink:
         self._opening = threading.Lock()
         self._file: _AppendFile | None = None
         self._left: list[_AppendFile] = []
+        self._distrusted = False
 
-    def put(self, lines: bytes) -> None:
-        """Write a group of lines; when this returns they are durable.
-
-        Raises:
-            OSError: They are not.
-        """
-        while not self._current().put(lines, durable=True):
-            pass
-
-    def put_soon(self, lines: bytes) -> None:
-        """Write lines that outlive the process, though not a power cut.
+    def put_soon(self, line: bytes) -> None:
+        """Write a line that outlives the process at once, though not a power cut.
 
         Raises:
-            OSError: They could not be written.
+            OSError: It could not be written.
         """
-        while not self._current().put(lines, durable=False):
+        self._put(line, durable=False)
+
+    def flush(self, lines: bytes, *, written: bool) -> None:
+        """Make a group of lines durable; where need be, they are written once more.
+
+        Args:
+            lines: The group.
+            written: Whether `put_soon` has written all of them.
+
+        Raises:
+            OSError: They are not durable.
+        """
+        with self._opening:
+            files = [*self._left, *([self._file] if self._file else [])]
+        in_place = False
+        try:
+            in_place = all(file.flush() for file in files)
+        except OSError:
+            # What a failed flush has dropped, a second flush would not bring back; lines of later groups may be
+            # among it, so from now on all are written once more.
+            self._distrusted = True
+        if self._distrusted or not written or not in_place:
+            self._put(lines, durable=True)
+
+    def _put(self, lines: bytes, *, durable: bool) -> None:
+        while not self._current().put(lines, durable=durable):
             pass
 
     def close(self) -> None:
@@ -109,6 +129,7 @@ class _AppendFile:
 
     def __init__(self, path: Path) -> None:
         self.lost = False
+        self._dirty = False
         self._path = path
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         self._size = 0
@@ -120,7 +141,7 @@ class _AppendFile:
         try:
             self._write(lines)
             if durable:
-                self._flush()
+                self.flush()
             if not self._is_in_place():
                 self.lost = True
         except OSError as error:
@@ -134,6 +155,7 @@ class _AppendFile:
 
     def _write(self, lines: bytes) -> None:
         with self._writing:
+            self._dirty = True
             try:
                 rest = memoryview(lines)
                 while rest:
@@ -149,15 +171,26 @@ class _AppendFile:
             os.ftruncate(self._handle, self._size)
             self.lost = lost
 
-    def _flush(self) -> None:
+    def flush(self) -> bool:
+        """Make durable what has been written; False if the file has been taken away meanwhile.
+
+        Then a merge on another machine may have read it before these lines came there.
+
+        Raises:
+            OSError: It is not durable; the file is lost then.
+        """
+        if not self._dirty:
+            return True
+        self._dirty = False
         try:
             os.fsync(self._handle)
             if not self._listed:
                 sync_folder(str(self._path.parent))
                 self._listed = True
         except OSError:
-            self.lost = True  # what a failed flush has dropped, a second flush would not bring back
+            self.lost = True
             raise
+        return self._is_in_place()
 
     def _is_in_place(self) -> bool:
         try:

@@ -1,6 +1,6 @@
 """A lean way to send JSON over HTTP/1.1: one session, one pool of connections that stay open.
 
-It does what the calls of a teacher need and no more, and costs about a quarter of the official client's CPU time
+It does what the calls of a teacher need and no more, and costs a fraction of the official client's CPU time
 (docs/limits.md), which is what limits a worker at many hundred calls a second.
 """
 
@@ -48,6 +48,7 @@ class HttpSession:
         self._base_url = base_url.rstrip("/")
         self._headers = dict(headers)
         self._timeout_s = timeout_s
+        self._proxy: str | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes) -> Answer:
@@ -93,10 +94,12 @@ class HttpSession:
     async def _exchange(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Answer:
         session = self._session or self._connect()
         timeout = session.timeout if timeout_s == self._timeout_s else aiohttp.ClientTimeout(total=timeout_s)
-        async with session.request(method, self._base_url + path, data=body, timeout=timeout) as response:
+        url = self._base_url + path
+        async with session.request(method, url, data=body, timeout=timeout, proxy=self._proxy) as response:
             return Answer(response.status, response.headers, await response.read())
 
     def _connect(self) -> aiohttp.ClientSession:
+        self._proxy = _proxy(self._base_url)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -108,7 +111,6 @@ class HttpSession:
                 **self._headers,
             },
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            proxy=_proxy(self._base_url),
         )
         return self._session
 

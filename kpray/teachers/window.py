@@ -16,6 +16,9 @@ _SHRINK: Final = 0.7
 _SLOW: Final = 2.0
 """Replies that take so many times as long as usual mean that the server has more to do than it can."""
 
+_NOISE_S: Final = 0.05
+"""Less than that is no news of the server: it is what this machine's own moods make."""
+
 _FEWEST_REPLIES: Final = 32
 """A mean latency is one of at least so many replies; latencies of 1:3 then differ by a tenth or so by chance."""
 
@@ -99,7 +102,7 @@ class Window:
         usual_s = mean_s if self._usual_s is None else self._usual_s
         self._means += 1
         self._usual_s = usual_s + max(_MEMORY, 1 / self._means) * (mean_s - usual_s)
-        if mean_s > _SLOW * usual_s:
+        if mean_s > max(_SLOW * usual_s, usual_s + _NOISE_S):
             self._shrink()
 
     def _shrink(self) -> None:

@@ -92,6 +92,13 @@ def test_replies_that_take_three_times_as_long_shrink_it_and_it_comes_back() -> 
     assert drive(window, clock, lambda: drawn.uniform(1, 3), 5_000)[-1] == 64
 
 
+def test_milliseconds_are_no_news() -> None:
+    clock = Clock()
+    window = Window(64, clock=clock)
+    drive(window, clock, lambda: 0.002, 1_000)
+    assert min(drive(window, clock, lambda: 0.02, 1_000)) == 64
+
+
 def test_a_server_that_stays_slower_is_believed_in_the_end() -> None:
     clock = Clock()
     window = Window(64, clock=clock)

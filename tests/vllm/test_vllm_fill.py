@@ -162,7 +162,7 @@ def test_only_prompts_that_are_too_long_become_errors_and_are_not_asked_again(tm
     assert run.fill().missing == 0
 
 
-def test_a_request_that_fails_is_counted_and_takes_no_other_along(tmp_path: Path, tiny_llama: Path) -> None:
+def test_requests_that_vllm_refuses_are_counted_and_end_nothing(tmp_path: Path, tiny_llama: Path) -> None:
     run = Run(tmp_path, tiny_llama)
     # A value that vLLM refuses, request by request.
     sampling = msgspec.structs.replace(run.settings.sampling, top_p=7.0)

@@ -28,6 +28,8 @@ from kpray.schemas import Reply, Sampling
 from kpray.teachers.openai import OpenAITeacher, Secret
 from kpray.teachers.vllm_chat import Chat
 
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster"), pytest.mark.filterwarnings("ignore")]
+
 READY_S = 300
 
 
