@@ -34,7 +34,7 @@ def commands(group: click.Group) -> Iterator[click.Command]:
             yield command
 
 
-@pytest.mark.parametrize("command", commands(cli), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", list(commands(cli)), ids=lambda command: command.name)
 def test_every_subcommand_can_answer_in_json(command: click.Command) -> None:
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
 

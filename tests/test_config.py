@@ -41,8 +41,8 @@ def test_flags_and_overrides_win_in_that_order(tmp_path: Path) -> None:
     ("overrides", "message"),
     [
         (
-            ["teacher.modle=x"],
-            r"unknown key `teacher.modle` \(did you mean `teacher.model`\?\); known keys here: name, ",
+            ["teacher.modell=x"],
+            r"unknown key `teacher.modell` \(did you mean `teacher.model`\?\); known keys here: name, ",
         ),
         (["teacher.sampling.temp=1"], r"unknown key `teacher.sampling.temp`.*temperature"),
         (["sede=1"], "did you mean `seed`"),

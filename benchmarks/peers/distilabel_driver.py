@@ -1,7 +1,8 @@
 """distilabel sends the requests: ``ChatGeneration`` with its asynchronous OpenAI client.
 
 Its client sends a batch at once and waits for all of it, so a batch is as large as the window, and one replica of the
-step asks: with more of them the window would be exceeded or cut up. Called by ``throughput_ways`` with the Python of distilabel's own environment.
+step asks: more of them would cut the window up. Called by ``throughput_ways`` with the Python of distilabel's own
+environment.
 """
 
 import json

@@ -12,7 +12,6 @@ import ray
 
 from kpray.config import GenerateConfig
 from kpray.errors import ConfigError
-from kpray.ledger.journal import spent
 from kpray.ledger.prices import ModelPrice, find_price
 from kpray.ledger.tokens import TokenMeter
 from kpray.pipelines.asking import Calls
@@ -20,6 +19,7 @@ from kpray.pipelines.limiter import LeasedGate, account_name, find_limiter
 from kpray.pipelines.progress import Money, Tally
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.shards import ShardFiles
+from kpray.pipelines.spending import bought
 from kpray.pipelines.treasury import LeasedPurse, open_treasury
 from kpray.teachers import Teacher, make_teacher, reads_scene, vllm
 from kpray.teachers.openai import BASE_URL, key_from_environment
@@ -62,10 +62,10 @@ class TeacherAccess:
 
     @functools.cached_property
     def money(self) -> Money:
-        """What earlier sessions spent, which is counted from the ledger, and the limit."""
+        """What pilots and earlier sessions spent, which is counted from the ledger, and the limit."""
         if reads_scene(self._teacher):
             return Money()
-        before = spent(ShardFiles.of(self._config).ledger, None, self._run_id)
+        before = bought(self._config, self._run_id)
         return Money(spent_usd=before.known_usd, max_usd=self._config.max_usd)
 
     def calls(self, workers: int) -> Calls:

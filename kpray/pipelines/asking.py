@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kpray.coco.images import ImageFolder
-from kpray.errors import BudgetSpentError, TeacherError, TeacherStoppedError, TeacherUnavailableError
+from kpray.errors import BudgetSpentError, StorageError, TeacherError, TeacherStoppedError, TeacherUnavailableError
 from kpray.ledger.budget import Purse
 from kpray.ledger.journal import Journal, Known, SceneRange
 from kpray.ledger.limits import RateGate
@@ -108,7 +109,8 @@ class AskShard:
         try:
             return await self._engine.answer(requests, known=known, journal=journal)
         finally:
-            journal.close()
+            with contextlib.suppress(StorageError):  # a reply that could not be written has stopped the engine
+                journal.close()
 
     def _requests(self, scenes: list[Scene], asked: list[Asked], rejected: list[Rejected]) -> Iterator[Request]:
         """Render the shard's requests one by one, noting beside each what its sample will need."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kpray.config import GenerateConfig
-from kpray.ledger.journal import spent
+from kpray.ledger.journal import RunSpending, spent
+from kpray.pipelines.pilot import pilot_run
 from kpray.pipelines.shards import ShardFiles
 
 
@@ -19,23 +20,37 @@ def spending(config: GenerateConfig, run_id: str, *, unanswered: int, free: bool
         free: Whether the teacher cannot cost anything, so that there is nothing to count.
 
     Returns:
-        ``replies`` this run bought, over all sessions; ``spent_usd`` for them, None if a price is unknown;
-        ``asked_again``, the most that may have been bought twice because a process was killed while they were
-        under way; ``in_doubt``, those of them that have no reply still; ``projected_usd`` for the whole run;
+        ``replies`` this run and its pilots bought, over all sessions; ``spent_usd`` for them, None if a price is
+        unknown; ``asked_again``, the most that may have been bought twice because a process was killed while they
+        were under way; ``in_doubt``, those of them that have no reply still; ``projected_usd`` for the whole run;
         ``max_usd`` and ``remaining_usd`` of it.
     """
     if free:
         return {"spent_usd": 0.0}
-    bought = spent(ShardFiles.of(config).ledger, None, run_id)
-    usd = bought.usd
-    mean = usd / bought.replies if usd is not None and bought.replies else None
+    own = bought(config, run_id)
+    usd = own.usd
+    mean = usd / own.replies if usd is not None and own.replies else None
     limit = config.max_usd
     return {
-        "replies": bought.replies,
+        "replies": own.replies,
         "spent_usd": usd,
-        "asked_again": bought.asked_again,
-        "in_doubt": bought.in_doubt,
+        "asked_again": own.asked_again,
+        "in_doubt": own.in_doubt,
         "projected_usd": usd + mean * unanswered if usd is not None and mean is not None else None,
         "max_usd": limit,
         "remaining_usd": limit - usd if limit is not None and usd is not None else None,
     }
+
+
+def bought(config: GenerateConfig, run_id: str) -> RunSpending:
+    """What a run has bought so far, its pilots included, counted from the ledger."""
+    ledger = ShardFiles.of(config).ledger
+    run, pilot = spent(ledger, None, run_id), spent(ledger, None, pilot_run(config.out))
+    return RunSpending(
+        usd=None if run.usd is None or pilot.usd is None else run.usd + pilot.usd,
+        known_usd=run.known_usd + pilot.known_usd,
+        unknown=run.unknown + pilot.unknown,
+        replies=run.replies + pilot.replies,
+        asked_again=run.asked_again + pilot.asked_again,
+        in_doubt=run.in_doubt + pilot.in_doubt,
+    )

@@ -91,6 +91,10 @@ class BatchRun:
         everything = SceneRange("0", "9" * 19)
         return read_ledger(self.files.ledger, everything).replies
 
+    def ledger_lines(self) -> list[str]:
+        """All that was ever written to the ledger."""
+        return [line for path in Path(self.files.ledger).rglob("*.jsonl") for line in path.read_text().splitlines()]
+
     def parts(self) -> list[dict[str, Any]]:
         """The states on disk."""
         paths = sorted((Path(self.files.run) / "batches").glob("?????.json"))

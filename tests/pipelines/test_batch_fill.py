@@ -268,7 +268,8 @@ def test_batches_keep_to_the_enqueued_tokens(server: BatchServer, make: Make) ->
     tokens = TokenMeter().prompt_tokens(make().requests()[0])
     server.set(stall_from=0)
     with in_background(make(max_enqueued_tokens=round(3.5 * tokens))) as run:
-        wait_until(lambda: server.stats()["batches"] == 3)
+        wait_until(lambda: bool(run.progress))
+        assert server.stats()["batches"] == 3
         server.set()
     assert server.stats()["peak_open"] == 3
     assert_complete(run, server)
@@ -419,7 +420,8 @@ def test_a_budget_ends_the_run_cleanly(server: BatchServer, make: Make) -> None:
     report = run.fill(budget=budget)
     assert report.budget_spent
     assert 0 < len(run.replies()) < 12
-    assert budget.spent == pytest.approx(report.usd) <= 0.01
+    assert budget.spent == pytest.approx(report.usd)
+    assert budget.spent <= budget.limit
     assert budget.reserved == 0
     worst = max(part["usd"] / part["requests"] for part in run.parts())
     assert budget.limit - budget.spent < worst
@@ -443,9 +445,11 @@ def test_a_part_that_waits_to_be_sent_is_cut_anew_when_the_budget_is_lowered(ser
 
 
 def test_what_is_at_the_server_counts_although_the_budget_was_lowered(server: BatchServer, make: Make) -> None:
-    abandon(server, make(max_requests=8))
+    first = make()
+    first.shards = [0, 1]
+    abandon(first)
     budget = Budget(0.001)
-    report = make(max_requests=8).fill(budget=budget)
+    report = make().fill(budget=budget)
     assert report.replies == 8
     assert report.budget_spent
     assert budget.spent == pytest.approx(report.usd)
@@ -461,7 +465,7 @@ def test_a_budget_needs_a_price(make: Make) -> None:
 
 
 def test_a_batch_goes_on_without_us(server: BatchServer, make: Make) -> None:
-    abandon(server, make())
+    abandon(make())
     report = make().fill()
     assert (report.replies, report.submitted) == (12, 0)
     assert_complete(make(), server)
@@ -470,7 +474,7 @@ def test_a_batch_goes_on_without_us(server: BatchServer, make: Make) -> None:
 def test_batches_of_others_are_left_alone(server: BatchServer, make: Make) -> None:
     account = BatchAccount(TeacherConfig(name="openai", base_url=server.base_url), Secret(KEY))
     server.set(stall_from=0)
-    abandon(server, make())
+    abandon(make())
     state = Path(make().files.run) / "batches" / "00001.json"
     state.write_text(json.dumps(json.loads(state.read_text()) | {"step": "submitting", "batch_id": None}))
     for i in range(7):  # more than one page of newer ones
@@ -496,7 +500,7 @@ def test_another_recipe_drops_what_was_not_sent(server: BatchServer, make: Make)
 
 
 def test_another_recipe_collects_what_was_sent(server: BatchServer, make: Make) -> None:
-    abandon(server, make())
+    abandon(make())
     other = make(sampling=Sampling(max_tokens=200))
     assert other.fill().replies == 24
     wanted = {request.request_id for run in (make(), other) for request in run.requests()}
@@ -535,9 +539,7 @@ def test_a_crash_after_any_step_costs_nothing(server: BatchServer, tmp_path: Pat
         assert server.stats()["batches"] == 2
         assert server.stats()["uploads"] == 2
         assert_complete(run, server)
-        bought = spent(run.files.ledger, None, "run-1")
-        assert bought.replies == 4
-        assert bought.usd == pytest.approx(sum(reply.usd or 0 for reply in run.replies().values()))
+        assert len(run.ledger_lines()) == 4
         assert report.replies <= 4
         step += 1
     assert step > 15
@@ -585,8 +587,7 @@ def test_a_process_that_is_killed_over_and_over(server: BatchServer, tmp_path: P
     run.fill()
     assert_complete(run, server)
     assert sum(server.stats()["totals"]) == 48
-    bought = spent(run.files.ledger, None, "run-1")
-    assert (bought.replies, bought.unknown) == (48, 0)
+    assert len(run.ledger_lines()) == 48
 
 
 def start(server: BatchServer, folder: Path, settings: dict[str, Any]) -> subprocess.Popen[bytes]:
@@ -598,7 +599,7 @@ def api_calls(server: BatchServer) -> int:
     return sum(server.stats()["calls"].values())
 
 
-def abandon(server: BatchServer, run: BatchRun) -> None:
+def abandon(run: BatchRun) -> None:
     """Leave the run when its first batch has been created, as a crash does."""
 
     def leave(*_: Any) -> None:
@@ -634,7 +635,7 @@ def test_the_progress_tells_of_every_batch(server: BatchServer, make: Make) -> N
 
 def test_everything_may_lie_in_an_object_store(server: BatchServer, s3_url: str) -> None:
     run = BatchRun(storage.join(s3_url, "batch-run"), server.base_url, max_requests=5)
-    abandon(server, run)
+    abandon(run)
     assert run.fill().replies == 12
     assert_complete(run, server)
     assert not [name for name in storage.list_files(storage.join(run.files.run, "batches")) if "jsonl" in name]

@@ -179,3 +179,15 @@ def test_a_run_never_pays_for_the_pilot_again(ray_local: None, tmp_path: Path, s
     assert (after.total.requests, after.total.answered) == (60, 60)
     assert after.total.rest.usd is not None
     assert after.total.rest.usd.mean == 0.0
+
+
+@pytest.mark.ray
+def test_a_run_keeps_its_budget_over_all_its_sessions(ray_local: None, tmp_path: Path, server: OpenAIServer) -> None:
+    from kpray.pipelines.generate import generate
+
+    for limit, status in ((0.1, "incomplete"), (0.2, "incomplete"), (5.0, "complete")):
+        manifest = generate(config(tmp_path / "run", server, max_usd=limit))
+        paid = spent(str(tmp_path / "run" / "ledger"), None, manifest.run_id)
+        assert manifest.status == status
+        assert paid.unknown == 0
+        assert limit == 5.0 or limit - 0.02 <= paid.known_usd <= limit  # a request sets less than 2 cents aside

@@ -1,4 +1,4 @@
-"""A random Llama of 0.4 million parameters with a tokenizer trained on kpray's own wording; no network."""
+"""A random Llama of 0.7 million parameters with a tokenizer trained on kpray's own wording; no network."""
 
 from __future__ import annotations
 

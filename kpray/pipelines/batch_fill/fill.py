@@ -117,7 +117,8 @@ class _Fill:
         self._price = price
         self._on_progress = on_progress
         self._patience_s = settings.retry_for_s
-        self._blank = Part(run=run, recipe=fingerprint_value(recipe), model=settings.model)
+        made_by = fingerprint_value((recipe, settings.model, settings.base_url is None))
+        self._blank = Part(run=run, recipe=made_by, model=settings.model)
         self._folder = PartFolder(files.run)
         self._limits = Limits(settings.batch)
         self._money = Reservations(budget)
@@ -201,7 +202,7 @@ class _Fill:
                 break
             ended = [self._end(part, state) for part, state in self._queue.look()]
             self._tell()
-            if not any(ended):
+            if not any(ended) or self._queue.crowded:
                 self._queue.wait()
         self._todo |= source.left()
 
@@ -245,7 +246,7 @@ class _Fill:
 
     def _no_room(self, part: Part, why: str) -> None:
         """The account's enqueued tokens are used up: the part waits for another attempt, or is made smaller."""
-        self._queue.refuse()
+        self._queue.refuse(part)
         again = self._folder.advance(part, "uploaded", batch_id=None, attempt=part.attempt + 1)
         if not self._queue.refusals or self._queue.refusals % _REFUSALS:
             self._ready.appendleft(again)
@@ -262,7 +263,6 @@ class _Fill:
     def _end(self, part: Part, state: BatchState) -> bool:
         """Deal with a batch that has ended; False if it has to be looked at again."""
         if state.status == "failed" and state.has_fault(frozenset({TOKEN_LIMIT})):
-            self._queue.remove(part)
             self._no_room(part, state.why)
             return True
         if not self._has_results(part, state):

@@ -23,6 +23,7 @@ class Queue:
     Attributes:
         note: What is being waited for besides the batches; empty when nothing.
         wait_s: How long to wait until the next look.
+        crowded: Whether the server had no room for the last part.
         refusals: How often in a row the server had no room although no other batch of ours was there.
     """
 
@@ -40,7 +41,8 @@ class Queue:
         self._parts: dict[str, Part] = {}
         self._states: dict[str, BatchState | None] = {}
         self._heard_at = time.monotonic()
-        self._crowded = False
+        self.crowded = False
+        self._probing = False
         self.note = ""
         self.wait_s = poll_s
         self.refusals = 0
@@ -54,21 +56,28 @@ class Queue:
         self._states[part.name] = state
 
     def remove(self, part: Part) -> None:
-        """Let a part go; its place may be taken by another one."""
+        """Let a part go that has ended; its place may be taken by another one."""
         del self._parts[part.name], self._states[part.name]
-        self._crowded = False
+        self.crowded = False
 
     def has_room(self, part: Part) -> bool:
         """Whether a part may be submitted now."""
-        if not self._parts:
-            return not self._crowded
+        if self.crowded or not self._parts:
+            return not self.crowded
         tokens = sum(other.tokens for other in self._parts.values()) + part.tokens
-        return not self._crowded and (self._max_tokens is None or tokens <= self._max_tokens)
+        return not self._probing 
 
-    def refuse(self) -> None:
-        """Take note that the server has no room: wait until a batch of ours ends, or longer and longer if none is."""
-        self._crowded = True
-        self.refusals = 0 if self._parts else self.refusals + 1
+    def refuse(self, part: Part) -> None:
+        """Let a part go that the server has no room for.
+
+        From now on nothing is submitted until a batch of ours ends. If none is there, one part alone is tried, after
+        longer and longer waits, until the server takes one.
+        """
+        self._parts.pop(part.name, None)
+        self._states.pop(part.name, None)
+        self.crowded = self._probing = True
+        if not self._parts:
+            self.refusals += 1
 
     def wait(self) -> None:
         """Wait until the next look."""
@@ -76,7 +85,7 @@ class Queue:
             time.sleep(self.wait_s)
             return
         time.sleep(self._poll_s * min(_LONGEST_WAIT, 2 ** min(self.refusals, 10)))
-        self._crowded = False  # other programs of the account may have made room
+        self.crowded = False  # other programs of the account may have made room
 
     def look(self) -> list[tuple[Part, BatchState]]:
         """Look at all batches; returns those that have ended.
@@ -95,11 +104,11 @@ class Queue:
             self._take_silence(error)
         else:
             self._heard_at = time.monotonic()
-        if self._crowded:
+        if self.crowded:
             self.note = "the account's enqueued tokens are used up: waiting for room"
         seen = [(self._parts[name], state) for name, state in self._states.items() if state is not None]
         if any(state.status not in ("validating", "failed") for _, state in seen):
-            self.refusals = 0
+            self.refusals, self._probing = 0, False
         return [(part, state) for part, state in seen if state.is_final]
 
     def progress(self) -> list[PartProgress]:
