@@ -1,7 +1,5 @@
 """Kills everything that a run is made of, over and over, and looks at what that cost.
 
-    python tests/killing.py --kills 100 --requests 5000 --seed 1
-
 One run of `kpray generate` against a local API server, on a Ray cluster of simulated nodes. At seeded random moments
 something is killed with SIGKILL: an actor (one that asks, the scoreboard or the limiter), a node, the driver, or the
 whole cluster with the driver; then the same command is given again where it must be. At the end the dataset is
@@ -10,7 +8,6 @@ compared, byte for byte, with one that was made undisturbed, and the server's co
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -19,7 +16,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -182,14 +178,3 @@ def _is_ours(process: psutil.Process) -> bool:
 def _kill(process: psutil.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--requests", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        killer = Killer(Path(scratch), requests=arguments.requests, seed=arguments.seed)
-        print(json.dumps(killer.run(arguments.kills), indent=2))

@@ -68,6 +68,8 @@ def fill_by_batch(
         budget=Budget(money.max_usd, spent=money.spent_usd) if money.max_usd is not None else None,
         on_progress=show,
     )
+    if report.budget_spent:
+        print("the budget has no room for the other requests; they were not sent", file=sys.stderr)
     unpriced = report.replies if report.usd is None else 0
     return Tally(replies=report.replies, usd=report.usd or 0.0, unpriced=unpriced)
 

@@ -8,14 +8,19 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from openai_batches import KEY
+from openai_batches import KEY, BatchServer
 from scenes import scene
 
 from kpray import storage
@@ -109,6 +114,58 @@ def _write_scenes(path: str, found: list[Scene]) -> None:
     data = io.BytesIO()
     pq.write_table(scenes_to_table(found), data)
     storage.write_bytes(path, data.getvalue())
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+def abandon(run: BatchRun) -> None:
+    """Leave a run when its batches have been created, as a crash does."""
+
+    def leave(*_: Any) -> None:
+        raise Crash
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kpray.pipelines.batch_fill.queue.Queue.look", leave)
+        with pytest.raises(Crash):
+            run.fill()
+
+
+@contextmanager
+def in_background(run: BatchRun) -> Iterator[BatchRun]:
+    """Fill a run in a thread; what it raises is raised at the end."""
+    errors: list[BaseException] = []
+
+    def fill() -> None:
+        try:
+            run.fill()
+        except BaseException as error:  # noqa: BLE001 - for the thread that waits
+            errors.append(error)
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    yield run
+    thread.join(120)
+    assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def assert_complete(run: BatchRun, server: BatchServer, *, most: int = 1) -> None:
+    """Every request has its reply in the ledger, and none was processed more often than this."""
+    wanted = {request.request_id for request in run.requests()}
+    assert set(run.replies()) == wanted
+    processed = server.stats()["processed"]
+    assert set(processed) == wanted
+    assert max(processed.values()) <= most
 
 
 if __name__ == "__main__":

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import json
-import random
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import batch_run
 import msgspec
 import pytest
-from batch_run import PRICE, BatchRun
-from openai_batches import KEY, BatchServer
+from batch_run import PRICE, BatchRun, abandon, assert_complete, in_background, wait_until
+from openai_batches import BatchServer
 
 from kpray import storage
 from kpray.config import TeacherConfig
-from kpray.errors import ConfigError, StorageError, TeacherError, TeacherStoppedError, TeacherUnavailableError
+from kpray.errors import ConfigError, TeacherError, TeacherStoppedError, TeacherUnavailableError
 from kpray.ledger.budget import Budget
 from kpray.ledger.journal import spent
 from kpray.ledger.tokens import TokenMeter
-from kpray.pipelines.batch_fill import results
-from kpray.pipelines.batch_fill.parts import PartFolder
 from kpray.schemas import Sampling
 from kpray.teachers.completions import request_body
-from kpray.teachers.openai import Secret
 from kpray.teachers.openai_batch import BatchAccount
 
 
@@ -53,15 +42,6 @@ Make = Callable[..., BatchRun]
 def make(server: BatchServer, tmp_path: Path) -> Make:
     """Makes the run in the test's folder; called again, it is the same run in another process."""
     return lambda **settings: BatchRun(tmp_path, server.base_url, **settings)
-
-
-def assert_complete(run: BatchRun, server: BatchServer, *, most: int = 1) -> None:
-    """Every request has its reply in the ledger, and none was processed more often than this."""
-    wanted = {request.request_id for request in run.requests()}
-    assert set(run.replies()) == wanted
-    processed = server.stats()["processed"]
-    assert set(processed) == wanted
-    assert max(processed.values()) <= most
 
 
 # What is sent, and what comes of it
@@ -461,156 +441,6 @@ def test_a_budget_needs_a_price(make: Make) -> None:
         make().fill(price=None, budget=Budget(1.0))
 
 
-# Going on after the end of a process
-
-
-def test_a_batch_goes_on_without_us(server: BatchServer, make: Make) -> None:
-    abandon(make())
-    report = make().fill()
-    assert (report.replies, report.submitted) == (12, 0)
-    assert_complete(make(), server)
-
-
-def test_batches_of_others_are_left_alone(server: BatchServer, make: Make) -> None:
-    account = BatchAccount(TeacherConfig(name="openai", base_url=server.base_url), Secret(KEY))
-    server.set(stall_from=0)
-    abandon(make())
-    state = Path(make().files.run) / "batches" / "00001.json"
-    state.write_text(json.dumps(json.loads(state.read_text()) | {"step": "submitting", "batch_id": None}))
-    for i in range(7):  # more than one page of newer ones
-        file_id = account.upload(f"other-{i}.jsonl", io.BytesIO(b'{"custom_id": "x", "body": {"messages": []}}\n'))
-        account.create(file_id, {"project": "another"})
-    account.close()
-    with in_background(make()):
-        wait_until(lambda: server.stats()["lines"] >= 12)
-        server.set()
-    stats = server.stats()
-    assert stats["batches"] == 8
-    assert not [call for call in stats["calls"] if call.startswith("DELETE") or call.endswith("cancel")]
-    assert set(make().replies()) == {request.request_id for request in make().requests()}
-
-
-def test_another_recipe_drops_what_was_not_sent(server: BatchServer, make: Make) -> None:
-    server.set(faults=[{"path": "/v1/files", "method": "POST", "status": 403, "times": 1}])
-    with pytest.raises(TeacherStoppedError):
-        make().fill()
-    other = make(sampling=Sampling(max_tokens=200))
-    assert other.fill().replies == 12
-    assert_complete(other, server)
-
-
-def test_another_recipe_collects_what_was_sent(server: BatchServer, make: Make) -> None:
-    abandon(make())
-    other = make(sampling=Sampling(max_tokens=200))
-    assert other.fill().replies == 24
-    wanted = {request.request_id for run in (make(), other) for request in run.requests()}
-    assert set(other.replies()) == wanted
-
-
-def test_a_damaged_state_is_an_error(make: Make) -> None:
-    storage.write_bytes(storage.join(make().files.run, "batches", "00001.json"), b"{")
-    with pytest.raises(StorageError, match=r"00001.json is not the state of a batch"):
-        make().fill()
-
-
-class Crash(BaseException):
-    """The process is gone."""
-
-
-CRASHING: list[tuple[Any, str]] = [
-    (BatchAccount, "upload"),
-    (BatchAccount, "create"),
-    (BatchAccount, "download"),
-    (PartFolder, "save"),
-    (PartFolder, "write_ids"),
-    (results, "write_replies"),
-    (storage, "delete"),
-]
-"""All that leaves a trace, here or at the server."""
-
-
-def test_a_crash_after_any_step_costs_nothing(server: BatchServer, tmp_path: Path) -> None:
-    step, crashed = 0, True
-    while crashed:
-        server.reset()
-        run = BatchRun(tmp_path / str(step), server.base_url, shards=2, scenes=2, max_requests=3, poll_s=0.005)
-        crashed = crash_after(run, step)
-        report = run.fill()
-        assert server.stats()["batches"] == 2
-        assert server.stats()["uploads"] == 2
-        assert_complete(run, server)
-        assert len(run.ledger_lines()) == 4
-        assert report.replies <= 4
-        step += 1
-    assert step > 15
-
-
-def crash_after(run: BatchRun, step: int) -> bool:
-    """Fill a run until so many steps have been done; False if it was finished before."""
-    left = step
-
-    def then_crash(call: Any) -> Any:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            nonlocal left
-            returned = call(*args, **kwargs)
-            if left == 0:
-                raise Crash
-            left -= 1
-            return returned
-
-        return wrapped
-
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name in CRASHING:
-            patch.setattr(owner, name, then_crash(getattr(owner, name)))
-        try:
-            run.fill()
-        except Crash:
-            return True
-    return False
-
-
-def test_a_process_that_is_killed_over_and_over(server: BatchServer, tmp_path: Path) -> None:
-    settings = {"shards": 6, "scenes": 8, "max_requests": 5}
-    server.set(line_s=0.02, shuffle=True)
-    drawn = random.Random(5)
-    for _ in range(12):
-        process = start(server, tmp_path, settings)
-        calls = api_calls(server)
-        target = calls + drawn.randint(1, 14)
-        wait_until(lambda process=process, target=target: api_calls(server) >= target or process.poll() is not None)
-        time.sleep(drawn.uniform(0, 0.02))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    server.set()
-    run = BatchRun(tmp_path, server.base_url, **settings)
-    run.fill()
-    assert_complete(run, server)
-    assert sum(server.stats()["totals"]) == 48
-    assert len(run.ledger_lines()) == 48
-
-
-def start(server: BatchServer, folder: Path, settings: dict[str, Any]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, batch_run.__file__, str(folder), server.base_url, json.dumps(settings)]
-    return subprocess.Popen(command)
-
-
-def api_calls(server: BatchServer) -> int:
-    return sum(server.stats()["calls"].values())
-
-
-def abandon(run: BatchRun) -> None:
-    """Leave the run when its first batch has been created, as a crash does."""
-
-    def leave(*_: Any) -> None:
-        raise Crash
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kpray.pipelines.batch_fill.queue.Queue.look", leave)
-        with pytest.raises(Crash):
-            run.fill()
-
-
 # While it works
 
 
@@ -639,35 +469,3 @@ def test_everything_may_lie_in_an_object_store(server: BatchServer, s3_url: str)
     assert run.fill().replies == 12
     assert_complete(run, server)
     assert not [name for name in storage.list_files(storage.join(run.files.run, "batches")) if "jsonl" in name]
-
-
-class in_background:  # noqa: N801 - reads like a function
-    """Fills a run in a thread, for `with`; what it raises is raised at the end."""
-
-    def __init__(self, run: BatchRun) -> None:
-        self._run = run
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._fill)
-
-    def _fill(self) -> None:
-        try:
-            self._run.fill()
-        except BaseException as error:  # noqa: BLE001
-            self._error = error
-
-    def __enter__(self) -> BatchRun:
-        self._thread.start()
-        return self._run
-
-    def __exit__(self, kind: object, *rest: object) -> None:
-        self._thread.join(120)
-        assert not self._thread.is_alive()
-        if self._error and kind is None:
-            raise self._error
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from generate_run import Run, openai_flags, walk
+from openai_batches import BatchServer
 from openai_server import KEY, OpenAIServer
 
 from kpray.cli import run
@@ -156,3 +157,19 @@ def test_a_server_that_is_down_for_a_while_loses_nothing(job: Run, server: OpenA
     assert server.stats()["answered"] - before == job.summary["requests"]
     manifest = json.loads((job.folder / "run.json").read_text())
     assert manifest["sessions"][0]["retried"] > 0
+
+
+def test_batches_make_the_dataset_at_half_the_price(job: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with BatchServer(stop_after={"lines": 4, "status": "expired", "times": 1}) as batches:
+        settings = [f"teacher.base_url={batches.base_url}", "teacher.batch.poll_s=0.1", *PRICED]
+        flags = ["--teacher", "openai", "--mode", "batch", *(part for s in settings for part in ("--set", s))]
+        assert job(*flags) == 0
+        assert job.summary["unanswered"] == 0
+        assert job.summary["new_replies"] == job.summary["requests"]
+        asked = batches.stats()["lines"]
+        assert job(*flags, "--rebuild", "--turns", "multi") == 0
+        assert batches.stats()["lines"] == asked
+    spending = job.summary["spending"]
+    tokens = 2.5e-6 * job.summary["prompt_tokens"] + 1e-5 * job.summary["completion_tokens"]
+    assert spending["spent_usd"] == pytest.approx(tokens / 2)

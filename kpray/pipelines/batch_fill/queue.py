@@ -65,7 +65,7 @@ class Queue:
         if self.crowded or not self._parts:
             return not self.crowded
         tokens = sum(other.tokens for other in self._parts.values()) + part.tokens
-        return not self._probing 
+        return not self._probing and (self._max_tokens is None or tokens <= self._max_tokens)
 
     def refuse(self, part: Part) -> None:
         """Let a part go that the server has no room for.
