@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import shutil
@@ -150,7 +151,8 @@ def open_atomic(path: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error}") from error
     finally:
-        Path(aside).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what made writing fail is the error to tell
+            Path(aside).unlink(missing_ok=True)
 
 
 def write_bytes(path: str, data: bytes) -> None:

@@ -25,6 +25,13 @@ from aiohttp import web
 
 KEY = "sk-test"
 
+ANSWERS: dict[str, Any] = {
+    "conversation": {"turns": [{"question": "How many people are there?", "answer": "There is one person."}]},
+    "detailed": {"description": "One person stands upright in the open.\u2028Both arms hang down beside the body."},
+    "reasoning": {"question": "What might help with balance?", "answer": "Feet a little apart give a wider base."},
+}
+"""By kind of request; one holds a line separator, which is no line end in JSON Lines."""
+
 OPEN = ("validating", "in_progress", "finalizing", "cancelling")
 
 
@@ -404,8 +411,9 @@ def tokens_of(body: dict[str, Any]) -> int:
 
 
 def completion(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """A chat completion that depends on the request alone; the text holds a separator that JSON leaves as it is."""
-    text = json.dumps({"description": "One person stands upright.\u2028Both arms hang down beside the body."})
+    """A chat completion that depends on the request alone."""
+    kind = body["response_format"]["json_schema"]["name"] if "response_format" in body else "detailed"
+    text = json.dumps(ANSWERS[kind], ensure_ascii=False)
     message = {"role": "assistant", "content": text, "refusal": None} | changes.get("message", {})
     prompt, reply = tokens_of(body), len(message["content"] or "") // 4
     return {

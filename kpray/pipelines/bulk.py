@@ -71,7 +71,13 @@ def fill_by_batch(
     if report.budget_spent:
         print("the budget has no room for the other requests; they were not sent", file=sys.stderr)
     unpriced = report.replies if report.usd is None else 0
-    return Tally(replies=report.replies, usd=report.usd or 0.0, unpriced=unpriced)
+    return Tally(
+        replies=report.replies,
+        usd=report.usd or 0.0,
+        unpriced=unpriced,
+        prompt_tokens=report.prompt_tokens,
+        completion_tokens=report.completion_tokens,
+    )
 
 
 def _now_and_then() -> Callable[[list[str]], None]:

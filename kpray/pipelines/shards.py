@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from kpray import storage
 from kpray.coco.rows import table_to_scenes
 from kpray.config import GenerateConfig
+from kpray.ledger.entries import is_charged
 from kpray.ledger.journal import Known, SceneRange, read_ledger
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.samples import Asked, rejected_to_table, samples_to_table, to_samples
@@ -153,7 +154,7 @@ def _save(
 def _summarise(answered: Answered, samples: list[Sample], rejected: list[Rejected], identity: str) -> ShardSummary:
     # Equal requests share a reply, which was paid for once.
     replies = list({a.reply.request_id: a.reply for a in answered.asked if a.reply}.values())
-    prices = [reply.usd for reply in replies]
+    prices = [reply.usd for reply in replies if is_charged(reply)]
     return ShardSummary(
         shard=answered.shard,
         identity=identity,

@@ -76,6 +76,9 @@ def test_replies_cost_the_batch_price(server: BatchServer, make: Make) -> None:
         assert reply.usd == PRICE.usd(reply.usage, batch=True) == pytest.approx(PRICE.usd(reply.usage) / 2)
         assert (reply.finish_reason, reply.model) == ("stop", "gpt-4o-2024-08-06")
         assert "\u2028" in json.loads(reply.text)["description"]
+    usages = [reply.usage for reply in run.replies().values() if reply.usage]
+    assert report.prompt_tokens == sum(usage.prompt_tokens for usage in usages) > 0
+    assert report.completion_tokens == sum(usage.completion_tokens for usage in usages) > 0
     assert report.usd == pytest.approx(sum(reply.usd or 0 for reply in run.replies().values()))
     assert spent(run.files.ledger, None, "run-1").usd == pytest.approx(report.usd)
 

@@ -7,17 +7,17 @@ ledger as soon as it has ended. What a batch left unanswered is still missing, a
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from kpray.config import TeacherConfig
-from kpray.errors import ConfigError, TeacherError, TeacherStoppedError, TeacherUnavailableError
+from kpray.errors import ConfigError, TeacherStoppedError, TeacherUnavailableError
 from kpray.ledger.budget import Budget, most_usd
 from kpray.ledger.journal import SceneRange
 from kpray.ledger.tokens import TokenMeter
 from kpray.lineage import fingerprint_value
+from kpray.pipelines.batch_fill.collecting import Collector
 from kpray.pipelines.batch_fill.cutting import Cutter, Limits, MissingRequests
 from kpray.pipelines.batch_fill.lines import encode_line
 from kpray.pipelines.batch_fill.money import Reservations
@@ -25,7 +25,7 @@ from kpray.pipelines.batch_fill.parts import Part, PartFolder
 from kpray.pipelines.batch_fill.queue import Queue
 from kpray.pipelines.batch_fill.report import BatchProgress, BatchReport, PartProgress
 from kpray.pipelines.batch_fill.results import Collected
-from kpray.pipelines.batch_fill.submitting import Submitter, patiently
+from kpray.pipelines.batch_fill.submitting import Submitter
 from kpray.pipelines.missing import missing_requests
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.shards import ShardFiles
@@ -41,9 +41,6 @@ _FRUITLESS_ROUNDS: Final = 3
 
 _REFUSALS: Final = 3
 """So often in a row the server may have no room for a part, though nothing of ours is there, before it is halved."""
-
-_LOOKS_FOR_RESULTS: Final = 3
-"""A file of results may come a little after its batch has ended."""
 
 _LEARN_FROM: Final = 2_000
 """Requests that are kept in memory, to learn from their replies how many tokens they take."""
@@ -113,10 +110,9 @@ class _Fill:
         self._files = files
         self._recipe = recipe
         self._images = images
-        self._account = account
         self._price = price
         self._on_progress = on_progress
-        self._patience_s = settings.retry_for_s
+        patience_s, poll_s = settings.retry_for_s, settings.batch.poll_s
         made_by = fingerprint_value((recipe, settings.model, settings.base_url is None))
         self._blank = Part(run=run, recipe=made_by, model=settings.model)
         self._folder = PartFolder(files.run)
@@ -124,16 +120,17 @@ class _Fill:
         self._money = Reservations(budget)
         self._meter = TokenMeter()
         self._cutter = self._make_cutter(settings)
-        poll_s = settings.batch.poll_s
-        self._submitter = Submitter(account, self._folder, patience_s=self._patience_s, poll_s=poll_s)
+        self._submitter = Submitter(account, self._folder, patience_s=patience_s, poll_s=poll_s)
         self._queue = Queue(account, max_tokens=settings.batch.max_enqueued_tokens, poll_s=poll_s)
+        self._collector = Collector(
+            account, self._folder, files, self._blank.model, price, patience_s, on_reply=self._on_reply
+        )
         self._ready: deque[Part] = deque()
         self._resumed: dict[str, Part] = {}
         self._shards: set[int] = set()
         self._todo: set[int] = set()
         self._samples: dict[str, Request] = {}
         self._refused_requests: set[str] = set()
-        self._looks: dict[str, int] = {}
         self._failing = False
         self._halved = False
         self._last_end = ""
@@ -265,9 +262,9 @@ class _Fill:
         if state.status == "failed" and state.has_fault(frozenset({TOKEN_LIMIT})):
             self._no_room(part, state.why)
             return True
-        if not self._has_results(part, state):
+        collected = self._collector.collect(part, state)
+        if collected is None:
             return False
-        collected = self._collect(part, state)
         self._queue.remove(part)
         self._close(part, state.why, collected)
         self._last_end = f"batch {state.batch_id}: {_why(state, collected)}"
@@ -278,42 +275,6 @@ class _Fill:
         self._failing = state.status == "failed" or (self._failing and not collected.replies)
         return True
 
-    def _has_results(self, part: Part, state: BatchState) -> bool:
-        """Whether the results are there to be fetched.
-
-        Raises:
-            TeacherError: They are gone.
-        """
-        if state.output_file is not None or not state.done:
-            return True
-        looks = self._looks[part.name] = self._looks.get(part.name, 0) + 1
-        if looks >= _LOOKS_FOR_RESULTS:
-            raise self._lost(part, state, "there is no file of results")
-        return False
-
-    def _lost(self, part: Part, state: BatchState, why: str) -> TeacherError:
-        return TeacherError(
-            f"the results of batch {state.batch_id} cannot be fetched ({why}): {state.done:,} answers, which were paid "
-            f"for. If they are gone for good, delete {self._folder.state_file(part.name)} and start again: its "
-            "requests are then asked, and paid for, once more"
-        )
-
-    def _collect(self, part: Part, state: BatchState) -> Collected:
-        collected = Collected(
-            self._folder.read_ids(part.name),
-            self._files,
-            run=part.run,
-            submitted_at=state.created_at,
-            price=self._price if part.model == self._blank.model else None,
-            on_reply=self._on_reply,
-        )
-        for file_id in filter(None, (state.output_file, state.error_file)):
-            with tempfile.TemporaryFile() as file:
-                self._download(file_id, file, part, state)
-                collected.add(file)
-        collected.finish()
-        return collected
-
     def _close(self, part: Part, outcome: str, collected: Collected | None) -> None:
         """A part is done with: what it left unanswered is missing again."""
         self._folder.close(part, outcome, replies=collected.replies if collected else 0)
@@ -323,12 +284,6 @@ class _Fill:
         self._todo |= unanswered & self._shards
         if collected is not None:
             self._report.add(collected)
-
-    def _download(self, file_id: str, into: IO[bytes], part: Part, state: BatchState) -> None:
-        try:
-            patiently(lambda: self._account.download(file_id, into), patience_s=self._patience_s)
-        except NotTakenError as error:
-            raise self._lost(part, state, str(error)) from error
 
     def _keep_sample(self, request: Request) -> None:
         if len(self._samples) < _LEARN_FROM:

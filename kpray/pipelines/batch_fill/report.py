@@ -62,6 +62,8 @@ class BatchReport(msgspec.Struct):
         adopted: Batches that an earlier process had created without writing it down, or whose answer was lost.
         replies: New in the ledger.
         errors: How many of them say that the server will not answer the request.
+        prompt_tokens: Of the new replies, as far as the server counted.
+        completion_tokens: Likewise.
         usd: What they cost; None where the price is not known.
         not_answered: Requests that a batch ended without answering, by reason; they were asked again.
         unknown_lines: Results that nobody asked for, left out.
@@ -74,6 +76,8 @@ class BatchReport(msgspec.Struct):
     adopted: int = 0
     replies: int = 0
     errors: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     usd: float | None = None
     not_answered: dict[str, int] = msgspec.field(default_factory=dict)
     unknown_lines: int = 0
@@ -85,6 +89,8 @@ class BatchReport(msgspec.Struct):
         """Count what one batch came to."""
         self.replies += collected.replies
         self.errors += collected.errors
+        self.prompt_tokens += collected.prompt_tokens
+        self.completion_tokens += collected.completion_tokens
         if self.usd is not None:
             self.usd += collected.usd
         self.not_answered = dict(Counter(self.not_answered) + collected.failures)

@@ -23,6 +23,8 @@ class Collected:
     Attributes:
         replies: New in the ledger.
         errors: How many of them say that the server will not answer.
+        prompt_tokens: Of the new replies, as far as the server counted.
+        completion_tokens: Likewise.
         usd: Of the new replies, as far as the price is known.
         unpriced: How many of them were charged for, nobody knows how much.
         unknown: Lines with the id of no request of the part.
@@ -68,6 +70,7 @@ class Collected:
         self._price = price
         self._on_reply = on_reply
         self.replies = self.errors = self.unpriced = self.unknown = self.repeated = self.unreadable = 0
+        self.prompt_tokens = self.completion_tokens = 0
         self.usd = 0.0
         self.failures: Counter[str] = Counter()
         self.stops: str | None = None
@@ -117,9 +120,15 @@ class Collected:
         if new:  # else they were written before the process that collected them was killed
             write_replies(self._files.ledger, scenes, new, run=self._run)
         for reply in new:
-            self.replies += 1
-            self.errors += reply.finish_reason == "error"
-            self.usd += reply.usd or 0.0
-            self.unpriced += reply.usd is None and is_charged(reply)
+            self._count(reply)
         for reply in arrived:
             self._on_reply(reply)
+
+    def _count(self, reply: Reply) -> None:
+        self.replies += 1
+        self.errors += reply.finish_reason == "error"
+        if reply.usage is not None:
+            self.prompt_tokens += reply.usage.prompt_tokens
+            self.completion_tokens += reply.usage.completion_tokens
+        self.usd += reply.usd or 0.0
+        self.unpriced += reply.usd is None and is_charged(reply)
