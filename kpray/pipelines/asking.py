@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kpray.coco.images import ImageFolder
-from kpray.errors import BudgetSpentError, StorageError, TeacherError, TeacherStoppedError, TeacherUnavailableError
+from kpray.errors import (
+    BudgetSpentError,
+    KprayError,
+    StorageError,
+    TeacherError,
+    TeacherStoppedError,
+    TeacherUnavailableError,
+)
 from kpray.ledger.budget import Purse
 from kpray.ledger.journal import Journal, Known, SceneRange
 from kpray.ledger.limits import RateGate
@@ -86,6 +93,12 @@ class AskShard:
         return {"answered": [msgspec.msgpack.encode(await self._answer(int(shard))) for shard in batch["shard"]]}
 
     async def _answer(self, shard: int) -> Answered:
+        try:
+            return await self._answered(shard)
+        except KprayError as error:  # such as a ledger that cannot be read; the driver ends the run in its words
+            return Answered(shard, 0, [], [], stopped=str(error))
+
+    async def _answered(self, shard: int) -> Answered:
         scenes = self._files.read_scenes(shard)
         scene_range = SceneRange.of(scene.scene_id for scene in scenes)
         known = self._files.known(scene_range)

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from kpray import storage
 from kpray.coco.rows import table_to_scenes
 from kpray.config import GenerateConfig
+from kpray.errors import StorageError
 from kpray.ledger.entries import is_charged
 from kpray.ledger.journal import Known, SceneRange, read_ledger
 from kpray.pipelines.recipe import Recipe
@@ -88,7 +89,7 @@ class ShardSummary(msgspec.Struct, frozen=True):
         prompt_tokens: Of all its replies, as far as servers counted.
         completion_tokens: Likewise.
         usd: Of all its replies; None if any price is unknown.
-        stopped: Why the teacher cannot be asked any more; nothing was written then.
+        stopped: Why the run cannot go on; nothing was written then.
     """
 
     shard: int
@@ -112,7 +113,7 @@ class Answered(msgspec.Struct, frozen=True):
         scenes: How many it holds.
         asked: Its requests with what came of them.
         rejected: Scenes that nothing was asked about.
-        stopped: Why the teacher cannot be asked any more, or None.
+        stopped: Why the run cannot go on, or None.
     """
 
     shard: int
@@ -136,7 +137,10 @@ def write_shard(batch: Batch, *, files: ShardFiles, recipe: Recipe, identity: st
         rejected = [*answered.rejected, *(reject for reject in made if isinstance(reject, Rejected))]
         summary = _summarise(answered, samples, rejected, identity)
         if summary.stopped is None:
-            _save(files, recipe, summary, samples, rejected)
+            try:
+                _save(files, recipe, summary, samples, rejected)
+            except StorageError as error:
+                summary = msgspec.structs.replace(summary, stopped=str(error))
         summaries.append(msgspec.json.encode(summary))
     return {"summary": summaries}
 

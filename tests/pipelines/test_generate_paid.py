@@ -173,3 +173,15 @@ def test_batches_make_the_dataset_at_half_the_price(job: Run, monkeypatch: pytes
     spending = job.summary["spending"]
     tokens = 2.5e-6 * job.summary["prompt_tokens"] + 1e-5 * job.summary["completion_tokens"]
     assert spending["spent_usd"] == pytest.approx(tokens / 2)
+
+
+def test_a_damaged_ledger_ends_the_run_before_anything_is_bought_again(job: Run, server: OpenAIServer) -> None:
+    flags = openai_flags(server)
+    job(*flags)
+    asked = server.stats()["requests"]
+    folder = next((job.folder / "ledger").iterdir())
+    (folder / "compact-1.parquet").write_bytes(b"garbage")
+    assert job(*flags, "--rebuild") == 1
+    assert "compact-1.parquet: it is damaged" in job.summary["error"]
+    assert "Traceback" not in job.stderr
+    assert server.stats()["requests"] == asked
