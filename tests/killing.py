@@ -26,7 +26,7 @@ from nodes import Nodes
 from openai_server import KEY, OpenAIServer
 
 KPRAY = [sys.executable, "-c", "from kpray.cli import main; main()"]
-WEIGHTS = {"actor": 0.62, "node": 0.12, "driver": 0.16, "cluster": 0.10}
+WEIGHTS = {"actor": 0.72, "node": 0.08, "driver": 0.13, "cluster": 0.07}
 IN_FLIGHT, WORKERS = 16, 2
 
 

@@ -44,8 +44,8 @@ from kpray.pipelines.spending import spending
 from kpray.teachers import model_name, reads_scene
 
 MAX_SHARD_SCENES: Final = 512
-_SMALL_RUN_SHARDS: Final = 16
-_REQUESTS_PER_ACTOR: Final = 128
+_SMALL_RUN_SHARDS: Final = 32
+_REQUESTS_PER_ACTOR: Final = 256
 """Requests in flight that one worker process handles with ease."""
 _SHARDS_PER_ACTOR: Final = 2
 """Shards that a worker has open at once, so that the end of one does not leave places empty."""

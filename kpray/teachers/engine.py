@@ -85,6 +85,8 @@ class Engine:
         self.asked_again = 0
         self._teacher = teacher
         self._rendered = asyncio.Semaphore(in_flight)
+        # One shard after the other: taking turns, all open shards would end together and leave the window empty.
+        self._issuing = asyncio.Lock()
         self._on_reply = on_reply
         self._gate: RateGate = gate or LocalGate()
         self._purse = purse
@@ -118,14 +120,15 @@ class Engine:
         under_way: dict[str, asyncio.Task[Outcome]] = {}
         shard = _Shard(journal, known, set())
         try:
-            for request in requests:
-                request_id = request.request_id
-                order.append(request_id)
-                if request_id in known.replies or request_id in under_way:
-                    await asyncio.sleep(0)  # rendering must not keep the loop from replies that have landed
-                    continue
-                await self._rendered.acquire()
-                under_way[request_id] = asyncio.create_task(self._answer(request, shard))
+            async with self._issuing:
+                for request in requests:
+                    request_id = request.request_id
+                    order.append(request_id)
+                    if request_id in known.replies or request_id in under_way:
+                        await asyncio.sleep(0)  # rendering must not keep the loop from replies that have landed
+                        continue
+                    await self._rendered.acquire()
+                    under_way[request_id] = asyncio.create_task(self._answer(request, shard))
             if under_way:
                 await asyncio.wait(under_way.values())
         except asyncio.CancelledError:
