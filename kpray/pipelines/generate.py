@@ -33,7 +33,6 @@ from kpray.pipelines.progress import Money, ProgressLine, Scoreboard
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.run_folder import Manifest, open_run, write_manifest
 from kpray.pipelines.scenes import write_scenes
-from kpray.pipelines.session import warm_up
 from kpray.pipelines.shards import (
     ShardFiles,
     ShardSummary,
@@ -148,7 +147,6 @@ class _Run:
         if discard:
             delete_stale(self._files)
         if not self._manifest.reading:
-            warm_up("kpray.pipelines.asking")
             self._ready()  # reading may take long; a missing key should not come to light after it
             self._manifest.reading = self._read_scenes()
             write_manifest(self._manifest)

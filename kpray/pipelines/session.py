@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import signal
 import threading
-from typing import Final
 
 # Ray announces a coming change of how it treats accelerators with a warning at every start; this is the
 # behaviour to come. It must be set before ray is imported.
@@ -15,8 +13,6 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 from ray.data import DataContext
-
-_WARM_WORKERS: Final = 8
 
 
 def start_ray(*, address: str | None = None, num_cpus: int | None = None) -> None:
@@ -43,20 +39,6 @@ def start_ray(*, address: str | None = None, num_cpus: int | None = None) -> Non
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-
-
-def _import(module: str) -> None:
-    importlib.import_module(module)
-
-
-def warm_up(module: str) -> None:
-    """Have idle workers import a module now, while the driver has other things to do.
-
-    Ray hands these processes to the tasks and actors that come later, which then start at once.
-    """
-    warm = ray.remote(num_cpus=1, max_retries=0)(_import)
-    for _ in range(min(_WARM_WORKERS, int(ray.cluster_resources().get("CPU", 1)))):
-        warm.remote(module)
 
 
 def stop_ray() -> None:
