@@ -52,12 +52,6 @@ def exists(path: str) -> bool:
     return bool(fs.get_file_info(inner).type != pafs.FileType.NotFound)
 
 
-def size(path: str) -> int:
-    """Bytes of a file as stored; 0 if it is not there."""
-    fs, inner = resolve(path)
-    return int(fs.get_file_info(inner).size or 0)
-
-
 def list_files(folder: str) -> list[str]:
     """Paths of all files below a folder (recursive, sorted), relative to it; empty if it is not there."""
     fs, inner = resolve(folder)

@@ -31,9 +31,6 @@ from kpray.coco.spill import Spilled, spill
 _TASKS_PER_CPU: Final = 4
 """Enough to even out their lengths; a task a job would cost more than many jobs."""
 
-_SMALL_BYTES: Final = 64_000_000
-"""Annotation files that one process reads in a third of a second."""
-
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
@@ -92,12 +89,11 @@ def write_scenes(source: CocoSource, scene_filter: SceneFilter, out: str, shard_
         InputError: A file cannot be used, or no scene is left; shards of an earlier run are then untouched.
         StorageError: A file cannot be read or written.
     """
-    run = _run_here if _bytes(source) < _SMALL_BYTES else _run_on_ray
     with _spill_folder(out) as folder:
-        spilled = run(spill, plan_spills(source, scene_filter, folder), Spilled)
+        spilled = _run(spill, plan_spills(source, scene_filter, folder), Spilled)
         ranges = plan_ranges(spilled, scene_filter)
         part_jobs = [PartJob(job, storage.join(folder, f"part-{i:05}.arrow")) for i, job in enumerate(ranges)]
-        parts = run(_write_part, part_jobs, Part)
+        parts = _run(_write_part, part_jobs, Part)
         found = sum(part.scenes for part in parts)
         kept = found if scene_filter.limit is None else min(found, scene_filter.limit)
         report = total(part.report for part in parts)
@@ -106,7 +102,7 @@ def write_scenes(source: CocoSource, scene_filter: SceneFilter, out: str, shard_
         if kept == 0:
             require_scenes(report)
         _delete_shards(out)
-        report += total(run(_write_shard, _plan_shards(parts, kept, out, shard_size), ReadingReport))
+        report += total(_run(_write_shard, _plan_shards(parts, kept, out, shard_size), ReadingReport))
         return msgspec.structs.replace(report, licenses=_by_name(report.licenses, spilled))
 
 
@@ -188,17 +184,7 @@ def _by_name(counts: Mapping[str, int], files: Sequence[Spilled]) -> dict[str, i
     return dict(named)
 
 
-def _bytes(source: CocoSource) -> int:
-    paths = [path for path in (source.captions, source.keypoints, source.instances) if path]
-    return sum(storage.size(path) for path in paths)
-
-
-def _run_here(work: Callable[[_Job], _Result], jobs: Sequence[_Job], result_type: type[_Result]) -> list[_Result]:
-    """Do jobs one after the other in this process, which for small files is over before Ray has begun."""
-    return [work(job) for job in jobs]
-
-
-def _run_on_ray(work: Callable[[_Job], _Result], jobs: Sequence[_Job], result_type: type[_Result]) -> list[_Result]:
+def _run(work: Callable[[_Job], _Result], jobs: Sequence[_Job], result_type: type[_Result]) -> list[_Result]:
     """Do independent jobs on the cluster, a few to each task, and return the results in the order of the jobs.
 
     kpray's own errors travel as rows, so that they arrive as they were raised.
