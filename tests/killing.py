@@ -113,7 +113,7 @@ class Killer:
                 _kill(process)
             driver.kill()
             driver.wait()
-            cluster.process.wait()
+            cluster.process.communicate()
             cluster, driver = self._start(server)
         return cluster, driver
 
@@ -122,9 +122,9 @@ class Killer:
         return cluster, self._drive(server, cluster)
 
     def _drive(self, server: OpenAIServer, cluster: Nodes) -> subprocess.Popen[bytes]:
-        log = (self.folder / "driver.log").open("ab")
         environment = _environment(RAY_ADDRESS=cluster.address)
-        return subprocess.Popen(self._command(server, "killed"), env=environment, stdout=log, stderr=log)
+        with (self.folder / "driver.log").open("ab") as log:
+            return subprocess.Popen(self._command(server, "killed"), env=environment, stdout=log, stderr=log)
 
     def _wait_until(self, server: OpenAIServer, driver: subprocess.Popen[bytes], answered: int) -> bool:
         """Wait until the server has answered so many requests; False if the driver ended before that."""

@@ -5,37 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 from generate_run import SMALL, Run, openai_flags, walk
-from openai_server import KEY, OpenAIServer
+from openai_server import OpenAIServer
 
 from kpray import storage
 from kpray.cli import run
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
-
-
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
-        yield running
-
-
-@pytest.fixture
-def server(shared_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> OpenAIServer:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    shared_server.set_faults()
-    return shared_server
-
-
-@pytest.fixture
-def job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    return Run(tmp_path / "run", capsys)
 
 
 def test_synthetic_scenes_become_a_dataset(job: Run) -> None:

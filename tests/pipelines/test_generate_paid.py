@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,24 +17,6 @@ from kpray.cli import run
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 PRICED = ["teacher.price.prompt=2.5", "teacher.price.completion=10"]
-
-
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[OpenAIServer]:
-    with OpenAIServer() as running:
-        yield running
-
-
-@pytest.fixture
-def server(shared_server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> OpenAIServer:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    shared_server.set_faults()
-    return shared_server
-
-
-@pytest.fixture
-def job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    return Run(tmp_path / "run", capsys)
 
 
 def test_a_run_ends_within_its_budget_and_goes_on_with_a_larger_one(job: Run, server: OpenAIServer) -> None:
