@@ -236,8 +236,79 @@ class Lineage(msgspec.Struct, frozen=True):
     dropped: tuple[str, ...] = ()
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """Something that a check found in a sample.
+
+    Attributes:
+        check: Which family of checks.
+        reason: A short name, the same for the same fault, to count by.
+        turn: Index into the sample's turns.
+        start: Where in ``conversations[turn].value`` it is, in characters.
+        end: Likewise, exclusive; equal to `start` where it is no place in the text.
+        detail: One sentence for a person, and for the teacher that is asked again.
+    """
+
+    check: Literal["leak", "form", "grounding"]
+    reason: str
+    turn: int
+    start: int
+    end: int
+    detail: str
+
+
+VerdictName = Literal["supported", "contradicted", "unverifiable"]
+
+
+class GroundedClaim(msgspec.Struct, frozen=True):
+    """One claim of a sample about people in the picture, and what the keypoints say of it.
+
+    Attributes:
+        turn: Index into the sample's turns.
+        start: The words that make the claim, in characters of ``conversations[turn].value``.
+        end: Likewise, exclusive.
+        name: A key of `kpray.quality.grounding.claims.CLAIMS`.
+        value: One of ``CLAIMS[name]``, or a number in digits.
+        side: The person's own side, for claims about an arm or leg; else empty.
+        negated: Whether the text denies it.
+        hedged: Whether the text only thinks so ("appears to").
+        verdict: Of the claim as the text makes it, so with `negated` taken into account.
+        people: Indices into ``Scene.people`` of all whom the text could mean; empty where that is not known.
+        person: The one whose code decided; None where none did.
+        code: The deciding `kpray.pose.PoseCode` as ``name=value``, with the side in front where it has one
+            (``left elbow=bent``); empty where the verdict is ``unverifiable``.
+        keypoints: Indices (0..16) of the keypoints that decided; empty when only boxes did.
+        margin: Of the deciding code; None where the verdict is ``unverifiable``.
+    """
+
+    turn: int
+    start: int
+    end: int
+    name: str
+    value: str
+    side: Literal["left", "right", "both", "one", ""]
+    negated: bool
+    hedged: bool
+    verdict: VerdictName
+    people: tuple[int, ...]
+    person: int | None
+    code: str
+    keypoints: tuple[int, ...]
+    margin: float | None
+
+
 class Sample(msgspec.Struct, frozen=True):
-    """One training record."""
+    """One training record.
+
+    Attributes:
+        sample_id: Unique in the dataset.
+        kind: Of its request.
+        scene_id: Of the scene it is about.
+        image: Path relative to the folder of images.
+        conversations: In LLaVA's form, human and gpt in turn.
+        lineage: Where it comes from.
+        claims: What it says that pose codes could decide, in the order of the text.
+        faults: What the checks found and did not reject it for (``check: report``).
+    """
 
     sample_id: str
     kind: KindName
@@ -245,6 +316,8 @@ class Sample(msgspec.Struct, frozen=True):
     image: str
     conversations: tuple[Turn, ...]
     lineage: Lineage
+    claims: tuple[GroundedClaim, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -254,7 +327,7 @@ class Rejected(msgspec.Struct, frozen=True):
         scene_id: The scene it was about.
         kind: Empty when a whole scene is rejected.
         request_id: Empty when nothing was asked.
-        stage: ``scene`` (nothing was asked), ``teacher`` (no usable reply) or ``parse``.
+        stage: ``scene`` (nothing was asked), ``teacher`` (no usable reply), ``parse`` or ``check``.
         reason: A short name, the same for the same fault, to count by.
         detail: One sentence for a person.
         seen: What was there instead (the raw reply, cut to a sensible length).
@@ -263,7 +336,7 @@ class Rejected(msgspec.Struct, frozen=True):
     scene_id: str
     kind: str
     request_id: str
-    stage: Literal["scene", "teacher", "parse"]
+    stage: Literal["scene", "teacher", "parse", "check"]
     reason: str
     detail: str
     seen: str
