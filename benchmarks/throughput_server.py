@@ -19,14 +19,15 @@ import multiprocessing
 import os
 import re
 import resource
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
 from collections import deque
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from server_process import ServerProcess
 
 PROBE_BYTES = 1000
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -184,46 +185,20 @@ async def _serve(port: int, latency_s: float) -> None:
     await server.serve_forever()
 
 
-class Server:
+class Server(ServerProcess):
     """The server in a process of its own, for `with`."""
 
     def __init__(self, latency_s: float) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._latency_s = latency_s
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
-
-    def __enter__(self) -> Server:
-        options = ["--port", str(self.port), "--latency", str(self._latency_s)]
-        self._process = subprocess.Popen([sys.executable, str(Path(__file__)), *options])
-        self.pid = self._process.pid
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.stats()
-                return self
-            except OSError:
-                if time.monotonic() > deadline:
-                    self._process.kill()
-                    raise
-                time.sleep(0.05)
-
-    def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        super().__init__(__file__, "--latency", str(latency_s))
 
     def stats(self) -> dict[str, float]:
         """What was counted since the start or the last reset."""
-        return self._call("/stats", None)
+        stats: dict[str, float] = self.call("stats")
+        return stats
 
     def reset(self) -> None:
         """Count anew."""
-        self._call("/reset", b"")
-
-    def _call(self, path: str, data: bytes | None) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data, timeout=10) as response:
-            return json.load(response)
+        self.call("reset", {})
 
 
 class _Hammer(asyncio.Protocol):

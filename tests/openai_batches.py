@@ -12,16 +12,12 @@ import argparse
 import asyncio
 import json
 import random
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from server_process import ServerProcess
 
 KEY = "sk-test"
 
@@ -338,55 +334,32 @@ class BatchApi:
         return json.loads(inputs[-1].splitlines()[-1]) if inputs else None
 
 
-class BatchServer:
+class BatchServer(ServerProcess):
     """The server in a process of its own, for `with`."""
 
     def __init__(self, **settings: Any) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        super().__init__(__file__)
         self._settings = settings
 
-    @property
-    def base_url(self) -> str:
-        return f"{self._address}/v1"
-
-    def __enter__(self) -> BatchServer:
-        port = self._address.rpartition(":")[2]
-        self._process = subprocess.Popen([sys.executable, str(Path(__file__)), "--port", port])
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.set(**self._settings)
-                return self
-            except OSError:
-                if time.monotonic() > deadline:
-                    self._process.kill()
-                    raise
-                time.sleep(0.05)
-
-    def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.wait()
+    def ready(self) -> None:
+        self.set(**self._settings)
 
     def stats(self) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self._address}/stats", timeout=10) as response:
-            return json.load(response)
+        stats: dict[str, Any] = self.call("stats")
+        return stats
 
     def reset(self) -> None:
         """Forget everything."""
-        self.post("/reset", {})
+        self.post("reset", {})
 
     def set(self, **settings: Any) -> None:
         """Replace all settings; see `Settings`."""
-        self.post("/settings", settings)
+        self.post("settings", settings)
 
     def post(self, path: str, body: Any, headers: dict[str, str] | None = None) -> Any:
         """Call the server as another program of the same account would."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}", **(headers or {})}
-        request = urllib.request.Request(f"{self._address}{path}", json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return json.load(response)
+        return self.call(path.removeprefix("/"), body, headers)
 
 
 def take(fault: dict[str, Any]) -> bool:

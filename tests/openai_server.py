@@ -14,17 +14,13 @@ import asyncio
 import hashlib
 import json
 import random
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import web
+from server_process import ServerProcess
 
 KEY = "sk-test"
 
@@ -318,59 +314,30 @@ def _error(status: int, message: str, code: str | None, headers: dict[str, str] 
     return web.json_response(body, status=status, headers=headers)
 
 
-class OpenAIServer:
+class OpenAIServer(ServerProcess):
     """The server in a process of its own, for `with`."""
 
     def __init__(self, **settings: Any) -> None:
-        """Keep the settings (see `Settings`) for when it is started."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self._settings = settings
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}/v1"
-
-    def __enter__(self) -> OpenAIServer:
-        command = [sys.executable, str(Path(__file__)), "--port", str(self._port)]
-        self._process = subprocess.Popen([*command, "--settings", json.dumps(self._settings)])
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.stats()
-                return self
-            except OSError:
-                if time.monotonic() > deadline:
-                    self._process.kill()
-                    raise
-                time.sleep(0.05)
-
-    def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.wait()
+        """Prepare to start it with settings (see `Settings`)."""
+        super().__init__(__file__, "--settings", json.dumps(settings))
 
     def stats(self) -> dict[str, Any]:
         """How many requests came (`requests`), were `answered`, got an error (by status) or were `dropped`."""
-        return self._call("stats")
+        stats: dict[str, Any] = self.call("stats")
+        return stats
 
     def counts(self) -> dict[str, int]:
         """How many `distinct` bodies were answered, how many answers there were, and the `most` for one body."""
-        return self._call("counts")
+        counts: dict[str, int] = self.call("counts")
+        return counts
 
     def set_faults(self, *faults: dict[str, Any]) -> None:
         """Make the next matching requests fail; see `_Api._take_fault`."""
-        self._call("faults", faults)
+        self.call("faults", faults)
 
     def change(self, **settings: Any) -> None:
         """Change settings; the others stay."""
-        self._call("settings", settings)
-
-    def _call(self, path: str, value: Any = None) -> Any:
-        data = None if value is None else json.dumps(value).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self._port}/{path}", data)
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return json.load(response)
+        self.call("settings", settings)
 
 
 if __name__ == "__main__":
