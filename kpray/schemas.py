@@ -228,12 +228,14 @@ class Lineage(msgspec.Struct, frozen=True):
         teacher: ``teacher/model`` as asked.
         prompt_version: Hash of the kind's wording.
         dropped: What a prompt-size limit left out, such as ``objects=3``; empty when nothing.
+        repairs: Id of the request whose reply had a fault, where this one was asked for instead; else empty.
     """
 
     request_id: str
     teacher: str
     prompt_version: str
     dropped: tuple[str, ...] = ()
+    repairs: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -331,6 +333,9 @@ class Rejected(msgspec.Struct, frozen=True):
         reason: A short name, the same for the same fault, to count by.
         detail: One sentence for a person.
         seen: What was there instead (the raw reply, cut to a sensible length).
+        conversations: Of a sample that did not pass the checks, as the next two.
+        claims: What it says that pose codes could decide.
+        faults: What the checks found.
     """
 
     scene_id: str
@@ -340,3 +345,6 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
     detail: str
     seen: str
+    conversations: tuple[Turn, ...] = ()
+    claims: tuple[GroundedClaim, ...] = ()
+    faults: tuple[Fault, ...] = ()

@@ -10,6 +10,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+collect_ignore_glob = ["*/conftest.py"]  # they hold fixtures, no doctests, and all have one name
+
 
 @pytest.fixture(scope="session")
 def coco_folder() -> Path:

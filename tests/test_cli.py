@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from generate_run import UNCHECKED
 from openai_server import KEY, OpenAIServer
 
 from kpray.cli import cli, run
@@ -102,7 +103,7 @@ def test_a_stopped_run_is_finished_by_the_same_command(tmp_path: Path, signal_nu
         command = [
             *KPRAY, "generate", "--out", str(tmp_path / "run"), "--json", "--teacher", "openai",
             "--set", f"teacher.base_url={server.base_url}", "--set", f"teacher.in_flight={in_flight}",
-            "--set", "synthetic.count=40", "--set", "synthetic.images=false",
+            "--set", "synthetic.count=40", "--set", "synthetic.images=false", *UNCHECKED,
         ]  # fmt: skip
         environment = {**os.environ, "OPENAI_API_KEY": KEY}
         first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

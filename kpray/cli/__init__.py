@@ -8,10 +8,12 @@ import sys
 import click
 
 from kpray import __version__
+from kpray.cli.check import check
 from kpray.cli.gallery import gallery
 from kpray.cli.generate import generate
 from kpray.cli.ledger import ledger
 from kpray.cli.plan import plan
+from kpray.cli.report import report
 from kpray.errors import KprayError
 
 _INTERRUPTED = 130
@@ -29,6 +31,7 @@ Examples:
   kpray generate --help                           your own COCO files, your own teacher
   kpray plan --help                               what that would cost
   kpray gallery runs/demo --out gallery.jpg       look at it
+  kpray report runs/demo                          all of it on one page, with figures
   kpray ledger show runs/demo                     all replies that were paid for
 """,
 )
@@ -37,7 +40,7 @@ def cli() -> None:
     """Teach vision-language models to understand human pose and action."""
 
 
-for _command in (generate, plan, ledger, gallery):
+for _command in (generate, plan, check, ledger, gallery, report):
     cli.add_command(_command)
 
 

@@ -36,6 +36,9 @@ _OPTIONS = (
     click.option(
         "--mode", type=click.Choice(["live", "batch"]), help="batch is OpenAI's Batch API, at half the price."
     ),
+    click.option(
+        "--check", type=click.Choice(["report", "repair", "reject"]), help="What becomes of faulty samples [repair]."
+    ),
     click.option("--max-usd", type=float, metavar="USD", help="Stop before the whole run has cost more."),
     click.option(
         "--ledger", metavar="DIR", help="Where replies are kept; runs may share one [default: the run's own]."
@@ -45,12 +48,14 @@ _OPTIONS = (
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any key, e.g. scenes.min_people=2."),
 )
 
-_TEACHER_KEYS = {
+_KEYS = {
     "teacher": "teacher.name",
     "model": "teacher.model",
     "base_url": "teacher.base_url",
     "mode": "teacher.mode",
+    "check": "check.mode",
 }
+"""Keys of the flags whose names are not theirs."""
 
 
 def generate_options(command: Command) -> Command:
@@ -66,7 +71,7 @@ def config_from(config_file: str | None, overrides: tuple[str, ...], **flags: An
     Raises:
         ConfigError: A key or value is wrong.
     """
-    by_key = {_TEACHER_KEYS.get(name, name): value for name, value in flags.items()}
+    by_key = {_KEYS.get(name, name): value for name, value in flags.items()}
     return load_config(GenerateConfig, file=config_file, flags=by_key, overrides=overrides)
 
 

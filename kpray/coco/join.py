@@ -168,7 +168,7 @@ class _Boxes:
 
 
 def _boxes(job: RangeJob, images: _Images) -> tuple[_Boxes, Mask, ReadingReport]:
-    """All annotations with a box, each once and sorted by image and id, without crowds; which images had crowds."""
+    """All annotations with a box, each once, sorted by image and id, no crowds; which images had crowds of people."""
     parts, lost = [], 0
     for number, file in enumerate(job.files):
         if file.role != "captions" and (table := _fetch(job, file, "annotations")) is not None:
@@ -181,7 +181,7 @@ def _boxes(job: RangeJob, images: _Images) -> tuple[_Boxes, Mask, ReadingReport]
     once = rows.where(_first_of(rows.file, rows.image, rows.id))
     # A keypoint annotation and its instance have one id; keypoints come first, so theirs is the row that stays.
     united = once.where(_first_of(once.image, once.id, once.is_person))
-    crowds = np.bincount(united.image[united.is_crowd], minlength=len(images.keys))
+    has_crowd = np.bincount(united.image[united.is_crowd & united.is_person], minlength=len(images.keys)) > 0
     single = united.where(~united.is_crowd)
     repeated = _has_box_of_keypoints(single)
     single = single.where(~repeated)
@@ -189,11 +189,11 @@ def _boxes(job: RangeJob, images: _Images) -> tuple[_Boxes, Mask, ReadingReport]
     report = ReadingReport(
         annotations_without_image=lost,
         duplicate_annotations=len(rows.id) - len(once.id),
-        crowds_left_out=int(crowds.sum()),
+        crowds_left_out=int(united.is_crowd.sum()),
         same_box_people=int(repeated.sum()),
         keypoint_count_mismatches=int(((single.stated >= 0) & (single.stated != single.labelled)).sum()),
     )
-    return single.where(np.lexsort((single.id, single.image))), crowds > 0, report
+    return single.where(np.lexsort((single.id, single.image))), has_crowd, report
 
 
 def _box_rows(table: pa.Table, file: int, image: Ints, categories: dict[int, str]) -> _Boxes:

@@ -24,7 +24,7 @@ DOUBTS: Final = (KEYPOINTS_OUTSIDE_BOX, HULL_MISFITS_BOX, IMAGE_SIZE_MISSING)
 """The flags that ``reject_flagged`` drops a scene for."""
 
 CROWD: Final = "crowd"
-"""A crowd region was left out, so the people of the scene cannot be counted exactly. This is no doubt."""
+"""A crowd of people was left out, so the people of the scene cannot be counted exactly. This is no doubt."""
 
 VISIBLE_TOLERANCE: Final = 0.05
 """For keypoints with v = 2, in longer sides of the box. Boxes are drawn around what is visible: not one person

@@ -49,7 +49,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class RunSpending(msgspec.Struct, frozen=True):
-    """What one run has paid.
+    """What a run has paid, or several together.
 
     Attributes:
         usd: The sum; None if the price of any reply is not known.
@@ -99,18 +99,18 @@ def read_ledger(ledger: str, scenes: SceneRange, *, forget_errors: bool = False)
     return Known(replies, in_doubt)
 
 
-def spent(ledger: str, scenes: SceneRange | None, run: str) -> RunSpending:
-    """What one run paid for replies, in one range of scenes or (None) in the whole ledger, folder by folder.
+def spent(ledger: str, scenes: SceneRange | None, *runs: str) -> RunSpending:
+    """What runs paid together for replies, in one range of scenes or (None) in the whole ledger, folder by folder.
 
-    A reply that another run paid for costs this one nothing.
+    A reply that another run paid for costs these nothing.
 
     Raises:
         StorageError: A file cannot be read.
     """
     known_usd, unknown, replies, asked_again, in_doubt = 0.0, 0, 0, 0, 0
     for entry in sweep(ledger, within=scenes):
-        prices = [booked.reply.usd for booked in entry.paid if booked.run == run]
-        sent = sum(by == run for by, _ in entry.sent)
+        prices = [booked.reply.usd for booked in entry.paid if booked.run in runs]
+        sent = sum(by in runs for by, _ in entry.sent)
         known_usd += sum(usd for usd in prices if usd is not None)
         unknown += prices.count(None)
         replies += len(prices)

@@ -12,6 +12,7 @@ import msgspec
 import yaml
 
 from kpray.config import TeacherConfig
+from kpray.errors import ConfigError
 from kpray.schemas import Usage
 
 _MILLION: Final = 1_000_000
@@ -98,6 +99,21 @@ def find_price(model: str, settings: TeacherConfig, *, on: date | None = None) -
     if settings.base_url is not None and urlsplit(settings.base_url).hostname != _OPENAI_HOST:
         return None
     return _from_table(model, on or datetime.now(UTC).date())
+
+
+def require_price(settings: TeacherConfig) -> ModelPrice:
+    """The price of a teacher's model where a budget is to be kept.
+
+    Raises:
+        ConfigError: It is not known.
+    """
+    price = find_price(settings.model, settings)
+    if price is None:
+        raise ConfigError(
+            f"`max_usd` needs the price of {settings.model}, which is not known here. Give it in USD per million "
+            "tokens: --set teacher.price.prompt=... --set teacher.price.completion=..."
+        )
+    return price
 
 
 def _configured(settings: TeacherConfig) -> ModelPrice | None:

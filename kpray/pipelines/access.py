@@ -11,8 +11,7 @@ from typing import Any
 import ray
 
 from kpray.config import GenerateConfig
-from kpray.errors import ConfigError
-from kpray.ledger.prices import ModelPrice, find_price
+from kpray.ledger.prices import ModelPrice, find_price, require_price
 from kpray.ledger.tokens import TokenMeter
 from kpray.pipelines.asking import Calls
 from kpray.pipelines.limiter import LeasedGate, account_name, find_limiter
@@ -49,11 +48,8 @@ class TeacherAccess:
         """
         if self._ready:
             return
-        if self._config.max_usd is not None and self._price is None:
-            raise ConfigError(
-                f"`max_usd` needs the price of {self._teacher.model}, which is not known here. Give it in USD per "
-                "million tokens: --set teacher.price.prompt=... --set teacher.price.completion=..."
-            )
+        if self._config.max_usd is not None:
+            require_price(self._teacher)
         if self._teacher.name == "vllm":
             vllm.check(self._teacher, gpus=ray.cluster_resources().get("GPU", 0.0))
         else:
@@ -63,6 +59,9 @@ class TeacherAccess:
     @functools.cached_property
     def money(self) -> Money:
         """What pilots and earlier sessions spent, which is counted from the ledger, and the limit."""
+        return self._money_now()
+
+    def _money_now(self) -> Money:
         if reads_scene(self._teacher):
             return Money()
         before = bought(self._config, self._run_id)
@@ -80,26 +79,29 @@ class TeacherAccess:
             purse=self._purse() if self._config.max_usd is not None and not self._is_free else None,
         )
 
-    def fill_ledger(self, files: ShardFiles, recipe: Recipe, shards: Sequence[int], *, images: str | None) -> Tally:
-        """Get all replies to some shards in bulk; whatever came is in the ledger afterwards.
+    def fill_ledger(
+        self, files: ShardFiles, recipe: Recipe, shards: Sequence[int], *, images: str | None
+    ) -> list[Tally]:
+        """Get all replies to some shards in bulk, then those to what has to be asked again for its faults.
+
+        Whatever came is in the ledger afterwards.
+
+        Returns:
+            What was done in each of the rounds.
 
         Raises:
             TeacherError: The teacher cannot be asked any more; what came before is kept.
         """
         from kpray.pipelines import bulk  # most runs need none of what it brings along
 
-        if self._teacher.name == "vllm":
-            return bulk.fill_with_vllm(files, recipe, shards, self._teacher, run=self._run_id, images=images)
-        return bulk.fill_by_batch(
-            files,
-            recipe,
-            shards,
-            self._teacher,
-            run=self._run_id,
-            images=images,
-            price=self._price,
-            money=self.money,
-        )
+        tallies = []
+        for again in (False, True) if recipe.repairs else (False,):
+            if self._teacher.name == "vllm":
+                fill = bulk.fill_with_vllm
+            else:  # counted anew, as the first round has spent from the budget
+                fill = functools.partial(bulk.fill_by_batch, price=self._price, money=self._money_now())
+            tallies.append(fill(files, recipe, shards, self._teacher, run=self._run_id, images=images, again=again))
+        return tallies
 
     @property
     def _price(self) -> ModelPrice | None:
@@ -124,9 +126,8 @@ class TeacherAccess:
         )
 
     def _purse(self) -> Callable[..., LeasedPurse]:
-        limit, price = self._config.max_usd, self._price
+        limit, price = self._config.max_usd, require_price(self._teacher)
         assert limit is not None
-        assert price is not None
         treasury = open_treasury(self._config.out, limit_usd=limit, spent_usd=self.money.spent_usd)
         self._kept.append(treasury)
         return functools.partial(_leased_purse, treasury, limit, price)

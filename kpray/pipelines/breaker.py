@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from kpray.pipelines.checking import gravest, judge
 from kpray.pipelines.recipe import Recipe
-from kpray.pipelines.samples import Asked, to_samples
-from kpray.quality.leaks import find_leak
-from kpray.schemas import Rejected
+from kpray.pipelines.samples import Asked
 
 TRIAL: Final = 50
 """So many first replies without a usable one stop the run."""
@@ -19,13 +18,15 @@ _SHOWN_CHARS: Final = 600
 
 
 def fault_of(asked: Asked, recipe: Recipe) -> str | None:
-    """Why a reply is useless, with its text, or None if it makes samples that give nothing away."""
-    made = to_samples(asked, recipe)
-    if isinstance(made, Rejected):
-        return _describe(asked, made.reason, made.detail, made.seen)
-    answers = [turn.value for sample in made for turn in sample.conversations if turn.role == "gpt"]
-    leak = next((name for name in map(find_leak, answers) if name), None)
-    return _describe(asked, leak, "it gives away what the teacher was shown", "\n".join(answers)) if leak else None
+    """Why a reply is useless, with its text, or None if it makes a sample that gives nothing away."""
+    judged = judge(asked, recipe, scene=None)
+    if judged.rejected:
+        return _describe(asked, judged.rejected.reason, judged.rejected.detail, judged.rejected.seen)
+    if recipe.check == "report" or not all(sample.faults for sample in judged.samples):
+        return None
+    fault = gravest(judged.faults)
+    text = "\n".join(turn.value for sample in judged.samples for turn in sample.conversations)
+    return _describe(asked, fault.reason, fault.detail, text)
 
 
 def verdict(faults: int, examples: list[str]) -> str:

@@ -23,7 +23,14 @@ _EVERY_S: Final = 10.0
 
 
 def fill_with_vllm(
-    files: ShardFiles, recipe: Recipe, shards: Sequence[int], teacher: TeacherConfig, *, run: str, images: str | None
+    files: ShardFiles,
+    recipe: Recipe,
+    shards: Sequence[int],
+    teacher: TeacherConfig,
+    *,
+    run: str,
+    images: str | None,
+    again: bool,
 ) -> Tally:
     """Have a local model answer what the ledger cannot (see `kpray.pipelines.vllm_fill.fill`)."""
     say = _now_and_then()
@@ -31,7 +38,7 @@ def fill_with_vllm(
     def show(report: FillReport) -> None:
         say([f"{report.new_replies:,}/{report.missing:,} replies, {report.failed:,} failed, {report.elapsed_s:,.0f} s"])
 
-    report = vllm_fill.fill(files, recipe, shards, teacher, run=run, images=images, on_progress=show)
+    report = vllm_fill.fill(files, recipe, shards, teacher, run=run, images=images, again=again, on_progress=show)
     return Tally(
         replies=report.new_replies,
         prompt_tokens=report.prompt_tokens,
@@ -47,6 +54,7 @@ def fill_by_batch(
     *,
     run: str,
     images: str | None,
+    again: bool,
     price: ModelPrice | None,
     money: Money,
 ) -> Tally:
@@ -61,6 +69,7 @@ def fill_by_batch(
         recipe,
         shards,
         images=images,
+        again=again,
         settings=teacher,
         key=key_from_environment(teacher.base_url),
         run=run,

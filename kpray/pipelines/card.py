@@ -53,6 +53,8 @@ def render_card(manifest: Manifest) -> str:
             [(k, f"{samples.get(k, 0):,}", recipe["prompt_versions"][k]) for k in recipe["kinds"]],
         ),
         _rejected_section(manifest.totals),
+        "## Checks\n",
+        _checks_section(manifest.totals, recipe),
         "## Provenance\n",
         _table(("what", "value"), _provenance(manifest, recipe)),
         "## Licences of the images (of all scenes read)\n",
@@ -76,6 +78,35 @@ def _rejected_section(totals: Mapping[str, Any]) -> str:
     if not rejected:
         return "Nothing was rejected.\n"
     return f"Rejected, with reasons, in `rejected/`:\n\n{_table(('reason', 'replies or scenes'), _counts(rejected))}"
+
+
+def _checks_section(totals: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """How often the teacher went wrong, what was done about it, and what is known of what was kept."""
+    faults = totals["faults"]
+    found = sum(faults.values())
+    parts = [
+        f"Every text was checked for leaks, form, and claims that the keypoints contradict (`{recipe['check']}`).\n"
+    ]
+    if faults:
+        again = (
+            f" {totals['repairs']:,} replies were asked for again, {totals['repaired']:,} came back without a fault."
+        )
+        parts.append(f"{found:,} faults in {totals['requests']:,} first replies.{again if totals['repairs'] else ''}\n")
+        parts.append(_table(("fault", "replies"), _counts(faults)))
+    if totals["claims"]:
+        parts.append("Claims of the kept samples that pose codes could decide:\n")
+        parts.append(_table(("claim", *_VERDICTS), _claim_rows(totals["claims"])))
+    if totals["duplicates"]:
+        parts.append(f"{totals['duplicates']:,} near duplicates of other samples were taken out (`duplicates/`).\n")
+    return "\n".join(parts)
+
+
+_VERDICTS = ("supported", "contradicted", "unverifiable")
+
+
+def _claim_rows(claims: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[str, ...]]:
+    for name, verdicts in claims.items():
+        yield (name, *(f"{verdicts.get(verdict, 0):,}" for verdict in _VERDICTS))
 
 
 def _provenance(manifest: Manifest, recipe: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pyarrow.parquet as pq
@@ -53,11 +53,14 @@ def to_messages(sample: Record) -> Record:
     return {"id": sample["sample_id"], "images": [sample["image"]], "messages": messages}
 
 
+LLAVA: Final = "llava.json"
+"""The training file that every run has."""
+
 _EXPORTS: dict[ExportFormat, tuple[str, Callable[[Record], Record]]] = {
     "sharegpt": ("sharegpt.json", to_sharegpt),
     "messages": ("messages.jsonl", to_messages),
 }
-_CONVERTERS: dict[str, Callable[[Record], Record]] = {"llava.json": to_llava, **dict(_EXPORTS.values())}
+_CONVERTERS: dict[str, Callable[[Record], Record]] = {LLAVA: to_llava, **dict(_EXPORTS.values())}
 
 EXPORT_NAMES = tuple(_CONVERTERS)
 """All training files that a run may hold."""
@@ -65,7 +68,7 @@ EXPORT_NAMES = tuple(_CONVERTERS)
 
 def missing_exports(run: str, formats: tuple[ExportFormat, ...]) -> list[str]:
     """Training files that a run should have and has not."""
-    names = ["llava.json", *(_EXPORTS[name][0] for name in formats)]
+    names = [LLAVA, *(_EXPORTS[name][0] for name in formats)]
     return [name for name in names if not storage.exists(storage.join(run, name))]
 
 

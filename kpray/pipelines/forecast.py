@@ -52,6 +52,11 @@ class Seen(msgspec.Struct, frozen=True):
     usage: Usage
     latency_s: float
 
+    def plus(self, again: Seen) -> Seen:
+        """Together with a reply that had to be asked for besides."""
+        counts = {name: getattr(self.usage, name) + getattr(again.usage, name) for name in Usage.__struct_fields__}
+        return Seen(self.length, Usage(**counts), self.latency_s + again.latency_s)
+
 
 class Prompts(msgspec.Struct, frozen=True):
     """The requests of one kind that are still to be sent.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -28,7 +28,8 @@ from kpray.lineage import fingerprint_file, fingerprint_value
 from kpray.pipelines.access import TeacherAccess
 from kpray.pipelines.asking import AskShard, Calls
 from kpray.pipelines.card import write_card
-from kpray.pipelines.export import EXPORT_NAMES, missing_exports, write_export
+from kpray.pipelines.duplicates import remove_duplicates
+from kpray.pipelines.export import EXPORT_NAMES, LLAVA, missing_exports, write_export
 from kpray.pipelines.progress import Money, ProgressLine, Scoreboard
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.run_folder import Manifest, open_run, write_manifest
@@ -112,6 +113,7 @@ def _identity(config: GenerateConfig, recipe: Recipe) -> dict[str, Any]:
         "limit": config.limit,
         "shard_size": config.shard_size,
         "recipe": recipe,
+        "near_duplicates": config.check.near_duplicates,
     }
 
 
@@ -191,14 +193,23 @@ class _Run:
         if changed:
             for name in (*EXPORT_NAMES, "README.md"):  # they would no longer be true
                 storage.delete(storage.join(config.out, name))
-        for name in missing_exports(config.out, config.export):
+        missing = missing_exports(config.out, config.export)
+        if LLAVA in missing:  # deleted above, so that a removal that was cut short is taken up
+            self._remove_duplicates(shards)
+        for name in missing:
             write_export(self._files, name, config.kinds, shards)
-        self._manifest.totals = total(summaries)
+        self._manifest.totals = total(summaries, self._manifest.duplicates)
         if changed:
             self._manifest.spending = self._spending()
         self._session.status = "incomplete" if self._manifest.totals["unanswered"] else "complete"
         if not storage.exists(storage.join(config.out, "README.md")):
             write_card(self._manifest)
+
+    def _remove_duplicates(self, shards: int) -> None:
+        threshold = self._config.check.near_duplicates
+        report = remove_duplicates(self._files, self._config.kinds, shards, threshold)
+        self._manifest.duplicates = msgspec.to_builtins(report)
+        write_manifest(self._manifest)
 
     def _spending(self) -> dict[str, Any]:
         unanswered = self._manifest.totals["unanswered"]
@@ -215,7 +226,8 @@ class _Run:
             return
         access = self._access
         if access and access.in_bulk:
-            self._session.count(access.fill_ledger(self._files, self._recipe, pending, images=self._images))
+            for tally in access.fill_ledger(self._files, self._recipe, pending, images=self._images):
+                self._session.count(tally)
             access = None  # whatever came is in the ledger now
         yield from self._stream(pending, access)
 
@@ -287,20 +299,30 @@ def _actor_count(config: GenerateConfig, pending: int) -> int:
     return max(1, min(wanted, cpus, pending))
 
 
-def total(summaries: Iterable[ShardSummary]) -> dict[str, Any]:
-    """Counts over shards: scenes, requests, unanswered, samples by kind, rejected by reason, tokens, USD."""
-    plain = Counter(dict.fromkeys(("scenes", "requests", "unanswered", "prompt_tokens", "completion_tokens"), 0))
+def total(summaries: Iterable[ShardSummary], duplicates: Mapping[str, Any]) -> dict[str, Any]:
+    """The sums of shards' summaries (see `ShardSummary`), without the samples that are near duplicates."""
+    names = ("scenes", "requests", "unanswered", "repairs", "repaired", "prompt_tokens", "completion_tokens")
+    plain = Counter(dict.fromkeys(names, 0))
     samples: Counter[str] = Counter()
     rejected: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    claims: dict[str, Counter[str]] = {}
     usd: float | None = 0.0
     for summary in summaries:
         plain.update({name: getattr(summary, name) for name in plain})
         samples.update(summary.samples)
         rejected.update(summary.rejected)
+        faults.update(summary.faults)
+        for name, verdicts in summary.claims.items():
+            claims.setdefault(name, Counter()).update(verdicts)
         usd = None if usd is None or summary.usd is None else usd + summary.usd
+    samples.subtract(duplicates.get("by_kind", {}))
     return {
         **plain,
         "samples": dict(sorted(samples.items())),
         "rejected": dict(rejected.most_common()),
+        "duplicates": sum(duplicates.get("by_kind", {}).values()),
+        "faults": dict(faults.most_common()),
+        "claims": {name: dict(sorted(verdicts.items())) for name, verdicts in sorted(claims.items())},
         "usd": usd,
     }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+
+import msgspec
 
 from kpray.coco.images import ImageFolder
 from kpray.ledger.journal import SceneRange
+from kpray.pipelines.checking import judge_all, repairs
 from kpray.pipelines.recipe import Recipe
+from kpray.pipelines.rendering import render
+from kpray.pipelines.samples import Asked
 from kpray.pipelines.shards import ShardFiles
-from kpray.schemas import Request, Scene
+from kpray.schemas import Reply, Request, Scene
 
 
 def missing_requests(
-    files: ShardFiles, recipe: Recipe, shard: int, *, images: str | None
+    files: ShardFiles, recipe: Recipe, shard: int, *, images: str | None, again: bool = False
 ) -> tuple[SceneRange, list[Request]]:
     """The requests of one shard that the ledger cannot answer, each once, and the shard's place in the ledger.
 
@@ -21,18 +27,31 @@ def missing_requests(
         recipe: What scenes become.
         shard: Its number.
         images: Folder in which a scene's image must exist for it to be asked about, or None.
+        again: Whether also to ask again for replies that have a fault.
     """
     scenes = files.read_scenes(shard)
     scene_range = SceneRange.of(scene.scene_id for scene in scenes)
     replies = files.known(scene_range).replies
     requests = {r.request_id: r for r in all_requests(scenes, recipe, images=images)}
+    if again:
+        requests |= {r.request_id: r for r in _repairs(scenes, recipe, images, replies)}
     return scene_range, [request for request_id, request in requests.items() if request_id not in replies]
 
 
 def all_requests(scenes: list[Scene], recipe: Recipe, *, images: str | None) -> Iterator[Request]:
-    """The requests about some scenes, in order; scenes without their image are passed over."""
-    folder = ImageFolder(images)
-    for scene in scenes:
-        if folder.resolve(scene) is not None:
-            for kind in recipe.kinds:
-                yield recipe.request(kind, scene, recipe.prompt(kind, scene))
+    """The first requests about some scenes, in order; scenes without their image are passed over."""
+    return (rendered.request for rendered in render(scenes, recipe, _listed(images)))
+
+
+@functools.lru_cache(maxsize=4)
+def _listed(images: str | None) -> ImageFolder:
+    """Listed once, not for every shard; a run's images do not change while it runs."""
+    return ImageFolder(images)
+
+
+def _repairs(scenes: list[Scene], recipe: Recipe, images: str | None, replies: dict[str, Reply]) -> Iterator[Request]:
+    asked = [
+        msgspec.structs.replace(Asked.of(rendered), reply=replies.get(rendered.request.request_id))
+        for rendered in render(scenes, recipe, _listed(images))
+    ]
+    yield from repairs(asked, judge_all(asked, scenes, recipe), scenes, recipe).values()

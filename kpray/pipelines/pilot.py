@@ -12,13 +12,13 @@ import msgspec
 from kpray.config import GenerateConfig
 from kpray.errors import BudgetSpentError, ConfigError, TeacherStoppedError
 from kpray.ledger.budget import Budget, LocalPurse
-from kpray.ledger.journal import Journal, Known, SceneRange, spent
+from kpray.ledger.journal import Journal, Known, SceneRange
 from kpray.ledger.limits import LocalGate, RateLimiter
-from kpray.ledger.prices import find_price
+from kpray.ledger.prices import require_price
 from kpray.ledger.tokens import TokenMeter
-from kpray.lineage import fingerprint_value
 from kpray.pipelines.run_folder import read_manifest
 from kpray.pipelines.shards import ShardFiles
+from kpray.pipelines.spending import bought, pilot_run
 from kpray.schemas import KindName, Reply, Request
 from kpray.teachers import make_teacher
 from kpray.teachers.engine import Engine, Outcome
@@ -39,6 +39,7 @@ class PilotReport(msgspec.Struct, frozen=True):
         requests_per_minute: That are allowed, as set or as the server said; None where nothing says.
         tokens_per_minute: Likewise.
         stopped: Why it ended early; empty if it did not.
+        faulty: How many of the wanted ones' replies had a fault and were asked for again.
     """
 
     wanted: int
@@ -48,6 +49,12 @@ class PilotReport(msgspec.Struct, frozen=True):
     requests_per_minute: float | None
     tokens_per_minute: float | None
     stopped: str = ""
+    faulty: int = 0
+
+    def plus(self, more: PilotReport) -> PilotReport:
+        """With what was asked for because of this one's replies; their number stays apart."""
+        usd = None if self.usd is None or more.usd is None else self.usd + more.usd
+        return msgspec.structs.replace(self, usd=usd, stopped=self.stopped or more.stopped)
 
 
 class _Money(NamedTuple):
@@ -95,11 +102,6 @@ def run_pilot(config: GenerateConfig, requests: Sequence[Request]) -> tuple[Pilo
     return PilotReport(len(requests), len(replies), len(errors), usd, *limits, stopped), replies
 
 
-def pilot_run(out: str) -> str:
-    """Marks the replies of pilots for a run that has not begun yet."""
-    return f"pilot-{fingerprint_value(out.rstrip('/'))}"
-
-
 def _by_hand(config: GenerateConfig) -> _Limits:
     limits = config.teacher.limits
     return limits.requests_per_minute, limits.tokens_per_minute
@@ -110,14 +112,8 @@ def _money(config: GenerateConfig, meter: TokenMeter) -> _Money:
     run = manifest.run_id if manifest else pilot_run(config.out)
     if config.max_usd is None:
         return _Money(run, None)
-    price = find_price(config.teacher.model, config.teacher)
-    if price is None:
-        raise ConfigError(
-            f"`max_usd` needs the price of {config.teacher.model}, which is not known here. Give it in USD per "
-            "million tokens: --set teacher.price.prompt=... --set teacher.price.completion=..."
-        )
-    ledger = ShardFiles.of(config).ledger
-    before = sum(spent(ledger, None, name).known_usd for name in {run, pilot_run(config.out)})
+    price = require_price(config.teacher)
+    before = bought(config, run).known_usd
     return _Money(run, LocalPurse(Budget(config.max_usd, spent=before), price, meter))
 
 

@@ -6,7 +6,7 @@ import math
 import random
 import statistics
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -14,10 +14,11 @@ import msgspec
 from kpray.coco import check_inputs, read_scenes
 from kpray.coco.images import ImageFolder
 from kpray.config import GenerateConfig, LimitsConfig
-from kpray.errors import InputError
+from kpray.errors import BudgetSpentError, InputError
 from kpray.ledger.journal import SceneRange
 from kpray.ledger.prices import ModelPrice, find_price
 from kpray.ledger.tokenizers import Counter, find_counter
+from kpray.pipelines.checking import judge_all, repairs
 from kpray.pipelines.forecast import (
     Duration,
     KindForecast,
@@ -32,8 +33,10 @@ from kpray.pipelines.forecast import (
 from kpray.pipelines.generate import inputs, recipe_of, scene_filter
 from kpray.pipelines.pilot import PilotReport, draw, run_pilot
 from kpray.pipelines.recipe import Recipe
+from kpray.pipelines.rendering import render
+from kpray.pipelines.samples import Asked
 from kpray.pipelines.shards import ShardFiles
-from kpray.schemas import KindName, Reply, Request, Scene
+from kpray.schemas import KindName, Reply, Request, Scene, Usage
 
 MOST_SCENES: Final = 20_000
 """Of more scenes than these a sample is looked at."""
@@ -97,14 +100,28 @@ class _Drawn(NamedTuple):
 
 
 class _Row(msgspec.Struct):
-    """A request: where it is from, how long its prompt is, what the ledger has for it, and whether that is new."""
+    """A request and what came of it.
 
-    kind: KindName
+    Attributes:
+        scene: It is about.
+        stub: Its place in a run, with the reply where there is one.
+        length: Of its prompt.
+        in_pilot: Whether the reply was got just now.
+        repair: The request that the reply's faults lead to, if any.
+        repair_reply: The reply to that.
+    """
+
     scene: Scene
-    request_id: str
+    stub: Asked
     length: int
-    reply: Reply | None
     in_pilot: bool = False
+    repair: Request | None = None
+    repair_reply: Reply | None = None
+
+    @property
+    def kind(self) -> KindName:
+        """Of the request."""
+        return self.stub.kind
 
 
 def make_plan(config: GenerateConfig, *, pilot: int = 0, most_scenes: int = MOST_SCENES) -> Plan:
@@ -152,33 +169,56 @@ def _scenes(config: GenerateConfig) -> Iterator[Scene]:
 
 def _rows(config: GenerateConfig, recipe: Recipe, counter: Counter, scenes: Sequence[Scene]) -> list[_Row]:
     files, folder = ShardFiles.of(config), ImageFolder(config.images)
-    rows = []
+    rows: list[_Row] = []
     for begin in range(0, len(scenes), _LOOKED_UP_AT_ONCE):
         some = scenes[begin : begin + _LOOKED_UP_AT_ONCE]
         replies = files.known(SceneRange.of(scene.scene_id for scene in some)).replies
-        for scene in some:
-            if folder.resolve(scene) is None:
-                continue
-            for kind in recipe.kinds:
-                request = _request(recipe, kind, scene)
-                reply = replies.get(request.request_id)
-                rows.append(_Row(kind, scene, request.request_id, counter.count(request), reply))
+        for rendered in render(some, recipe, folder):
+            stub = msgspec.structs.replace(Asked.of(rendered), reply=replies.get(rendered.request.request_id))
+            rows.append(_Row(rendered.scene, stub, counter.count(rendered.request)))
+        _look_for_faults(recipe, rows[-len(some) * len(recipe.kinds) :], replies)
     return rows
 
 
-def _request(recipe: Recipe, kind: KindName, scene: Scene) -> Request:
-    return recipe.request(kind, scene, recipe.prompt(kind, scene))
+def _look_for_faults(recipe: Recipe, rows: Sequence[_Row], replies: Mapping[str, Reply]) -> None:
+    """Note what some rows' replies have to be asked again for."""
+    answered = [row for row in rows if row.stub.reply and row.repair is None] if recipe.repairs else []
+    scenes = {row.scene.scene_id: row.scene for row in answered}
+    asked = [row.stub for row in answered]
+    judged = judge_all(asked, list(scenes.values()), recipe)
+    for i, request in repairs(asked, judged, scenes.values(), recipe).items():
+        answered[i].repair, answered[i].repair_reply = request, replies.get(request.request_id)
 
 
 def _pilot(config: GenerateConfig, recipe: Recipe, rows: Sequence[_Row], count: int) -> PilotReport:
-    """Make sure that so many rows have replies, and put the new ones into their rows."""
+    """Make sure that so many rows have replies, asked again for their faults as the run would, and note them."""
     drawn = draw({kind: [row for row in rows if row.kind == kind] for kind in recipe.kinds}, count, seed=config.seed)
-    requests = {r.request_id: _request(recipe, r.kind, r.scene) for r in drawn if r.reply is None}
+    requests = {row.stub.request_id: _request(recipe, row) for row in drawn if row.stub.reply is None}
     report, replies = run_pilot(config, list(requests.values()))
-    for row in rows:
-        if row.reply is None and row.request_id in replies:
-            row.reply, row.in_pilot = replies[row.request_id], True
-    return msgspec.structs.replace(report, wanted=len(drawn))
+    new = [row for row in rows if row.stub.reply is None and row.stub.request_id in replies]
+    for row in new:
+        row.stub, row.in_pilot = msgspec.structs.replace(row.stub, reply=replies[row.stub.request_id]), True
+    _look_for_faults(recipe, new, {})
+    return msgspec.structs.replace(
+        _pilot_again(config, drawn, report), wanted=len(drawn), faulty=sum(row.repair is not None for row in drawn)
+    )
+
+
+def _pilot_again(config: GenerateConfig, drawn: Sequence[_Row], report: PilotReport) -> PilotReport:
+    """Ask again for replies with a fault, as far as the budget goes."""
+    again = {row.repair.request_id: row.repair for row in drawn if row.repair and row.repair_reply is None}
+    try:
+        more, replies = run_pilot(config, list(again.values()))
+    except BudgetSpentError as error:
+        return msgspec.structs.replace(report, stopped=str(error))
+    for row in drawn:
+        if row.repair and row.repair.request_id in replies:
+            row.repair_reply = replies[row.repair.request_id]
+    return report.plus(more)
+
+
+def _request(recipe: Recipe, row: _Row) -> Request:
+    return recipe.request(row.kind, row.scene, recipe.prompt(row.kind, row.scene))
 
 
 def _plan(
@@ -225,15 +265,27 @@ def _plan(
 
 def _seen(rows: Iterable[_Row]) -> list[Seen]:
     """The sample, without the reply that came first if nothing of its prompt was in the server's cache yet."""
-    answered = [(row.reply, row.length) for row in rows if row.reply]
+    answered = [(row.stub.reply, row) for row in rows if row.stub.reply]
     answered.sort(key=lambda pair: pair[0].created_at)
-    seen = [found for reply, length in answered if (found := seen_of(reply, length))]
+    seen = [found for reply, row in answered if (found := _seen_of(reply, row))]
     begins_cold = len(seen) > 1 and not seen[0].usage.cached_tokens and seen[1].usage.cached_tokens > 0
     return seen[begins_cold:]
 
 
+def _seen_of(reply: Reply, row: _Row) -> Seen | None:
+    """A reply, together with the one that was asked for because of its faults."""
+    first = seen_of(reply, row.length)
+    if first is None or row.repair is None:
+        return first
+    again = seen_of(row.repair_reply, row.length) if row.repair_reply else None
+    if again is None:  # not asked yet: the prompt is longer by the reply, and the answer about as long
+        prompt = first.usage.prompt_tokens + first.usage.completion_tokens
+        again = Seen(row.length, Usage(prompt, first.usage.completion_tokens), first.latency_s)
+    return first.plus(again)
+
+
 def _prompts(rows: Sequence[_Row], scale: float) -> Prompts:
-    lengths = [row.length for row in rows if row.reply is None]
+    lengths = [row.length for row in rows if row.stub.reply is None]
     if not lengths:
         return Prompts(0, 0.0)
     error = 0.0

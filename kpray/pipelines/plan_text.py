@@ -27,6 +27,8 @@ def _about(plan: Plan) -> Iterator[str]:
             f"Pilot of {pilot.wanted}: {pilot.asked} asked and answered now {cost}, {pilot.failed} without an answer, "
             f"{pilot.wanted - pilot.asked - pilot.failed} in the ledger already."
         )
+        if pilot.faulty:
+            yield f"{pilot.faulty} of the replies had a fault and are asked for once more; the forecast counts that in."
         if pilot.stopped:
             yield f"The pilot ended early: {pilot.stopped}"
 

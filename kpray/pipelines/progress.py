@@ -13,6 +13,7 @@ import msgspec
 import ray
 
 from kpray.pipelines.breaker import SHOWN, TRIAL, verdict
+from kpray.pipelines.forecast import project
 from kpray.schemas import Reply
 
 
@@ -23,6 +24,7 @@ class Tally(msgspec.Struct):
         replies: New replies.
         reused: Replies that were in the ledger already.
         retried: Attempts after the first.
+        repairs: Requests for replies that had a fault.
         asked_again: Requests that had gone out before without an answer, from a process that was killed.
         prompt_tokens: Of the new replies, where the server counted.
         completion_tokens: Likewise.
@@ -36,6 +38,7 @@ class Tally(msgspec.Struct):
     replies: int = 0
     reused: int = 0
     retried: int = 0
+    repairs: int = 0
     asked_again: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -61,6 +64,7 @@ _COUNTS = (
     "replies",
     "reused",
     "retried",
+    "repairs",
     "asked_again",
     "prompt_tokens",
     "completion_tokens",
@@ -143,6 +147,10 @@ class Reporter:
     def on_reused(self, count: int) -> None:
         """Count replies that did not have to be asked for."""
         self._tally.reused += count
+
+    def on_repairs(self, count: int) -> None:
+        """Count requests that were not planned, for replies that had a fault."""
+        self._tally.repairs += count
 
     def on_verdict(self, fault: str | None) -> None:
         """Note whether one of the first replies was of use."""
@@ -247,8 +255,11 @@ def describe(tally: Tally, *, requests: int, elapsed_s: float, money: Money = Mo
     '30/60 replies, 2.0/s, 900 + 300 tokens, $1.60 of $5.00 spent, $2.20 expected, 0:15 left'
     """
     done = tally.replies + tally.reused
+    requests += tally.repairs
     rate = tally.replies / elapsed_s if elapsed_s > 0 else 0.0
     parts = [f"{done:,}/{requests:,} replies" + (f" ({tally.reused:,} from the ledger)" if tally.reused else "")]
+    if tally.repairs:
+        parts.append(f"{tally.repairs:,} for faults")
     parts.append(f"{rate:.1f}/s")
     if tally.prompt_tokens:
         parts.append(f"{tally.prompt_tokens:,} + {tally.completion_tokens:,} tokens")
@@ -265,5 +276,5 @@ def _describe_money(tally: Tally, left: int, money: Money) -> list[str]:
         return []
     spent = money.spent_usd + tally.usd
     limit = f" of ${money.max_usd:,.2f}" if money.max_usd is not None else ""
-    expected = f"${spent + left * tally.usd / priced:,.2f} expected"
-    return [f"${spent:,.2f}{limit} spent", *([expected] if left > 0 else [])]
+    whole = money.spent_usd + (project(tally.usd, priced, left) or 0.0)
+    return [f"${spent:,.2f}{limit} spent", *([f"${whole:,.2f} expected"] if left > 0 else [])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -10,7 +10,9 @@ import msgspec
 from kpray.config import GenerateConfig
 from kpray.prompts import KINDS
 from kpray.prompts.kind import Prompt
-from kpray.schemas import KindName, Request, Sampling, Scene
+from kpray.prompts.repair import repair_messages
+from kpray.quality import checks
+from kpray.schemas import Fault, KindName, Reply, Request, Sampling, Scene
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -26,6 +28,8 @@ class Recipe(msgspec.Struct, frozen=True):
         reads_scene: Whether the teacher answers from the scene itself.
         sampling: As sent.
         prompt_versions: Hash of each kind's wording.
+        check: What becomes of samples with a fault.
+        checks_version: Of the checks; see `kpray.quality.checks.VERSION`.
     """
 
     kinds: tuple[KindName, ...]
@@ -37,6 +41,8 @@ class Recipe(msgspec.Struct, frozen=True):
     reads_scene: bool
     sampling: Sampling
     prompt_versions: Mapping[str, str]
+    check: Literal["report", "repair", "reject"] = "repair"
+    checks_version: int = checks.VERSION
 
     @classmethod
     def of(cls, config: GenerateConfig, *, model: str, reads_scene: bool) -> Recipe:
@@ -52,7 +58,13 @@ class Recipe(msgspec.Struct, frozen=True):
             reads_scene=reads_scene,
             sampling=config.teacher.sampling,
             prompt_versions={kind: KINDS[kind].version(structured=structured) for kind in config.kinds},
+            check="reject" if config.check.mode == "repair" and reads_scene else config.check.mode,
         )
+
+    @property
+    def repairs(self) -> bool:
+        """Whether a reply with a fault is asked for once more."""
+        return self.check == "repair"
 
     def prompt(self, kind: KindName, scene: Scene) -> Prompt:
         """The rendered prompt of one kind for one scene."""
@@ -71,3 +83,9 @@ class Recipe(msgspec.Struct, frozen=True):
             response_schema=prompt.response_schema,
             scene=scene if self.reads_scene else None,
         )
+
+    def repair(self, kind: KindName, scene: Scene, reply: Reply, faults: Sequence[Fault]) -> Request:
+        """The request that asks again for what had a fault, which it names."""
+        prompt = self.prompt(kind, scene)
+        messages = repair_messages(prompt.messages, reply.text, faults)
+        return self.request(kind, scene, msgspec.structs.replace(prompt, messages=messages))

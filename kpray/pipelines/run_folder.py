@@ -57,6 +57,7 @@ class Manifest(msgspec.Struct):
         reading: The reader's report.
         run_id: Marks this run's replies in the ledger.
         totals: Counts over all shards.
+        duplicates: What was taken out of it as near duplicates; see `kpray.pipelines.duplicates`.
         spending: What the run has bought, counted from the ledger; see `kpray.pipelines.spending`.
         sessions: Every start, in order.
     """
@@ -67,6 +68,7 @@ class Manifest(msgspec.Struct):
     reading: dict[str, Any] = msgspec.field(default_factory=dict)
     run_id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
     totals: dict[str, Any] = msgspec.field(default_factory=dict)
+    duplicates: dict[str, Any] = msgspec.field(default_factory=dict)
     spending: dict[str, Any] = msgspec.field(default_factory=dict)
     sessions: list[Session] = msgspec.field(default_factory=list)
 
@@ -130,6 +132,7 @@ def open_run(config: GenerateConfig, identity: Mapping[str, Any], *, rebuild: bo
         manifest.run_id, manifest.spending = before.run_id, before.spending
     if before and not changed:
         manifest.reading, manifest.totals = before.reading, before.totals
+        manifest.duplicates = before.duplicates
     manifest.sessions.append(Session(started_at=datetime.now(UTC).isoformat(timespec="seconds")))
     storage.make_folder(config.out)
     write_manifest(manifest)

@@ -9,6 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from kpray.pipelines.recipe import Recipe
+from kpray.pipelines.rendering import Rendered
 from kpray.prompts import KINDS
 from kpray.prompts.kind import ParseFailure
 from kpray.schemas import KindName, Lineage, QuestionAnswer, Rejected, Reply, Sample, Turn
@@ -16,7 +17,8 @@ from kpray.schemas import KindName, Lineage, QuestionAnswer, Rejected, Reply, Sa
 IMAGE_TOKEN: Final = "<image>"
 """LLaVA's placeholder for the picture; once, at the start of a record's first turn."""
 
-_SEEN_CHARS: Final = 2_000
+SEEN_CHARS: Final = 2_000
+"""So much of a rejected text is kept beside its reason; the ledger has it whole."""
 
 _UNUSABLE: Final = {
     "length": ("truncated", "the reply ended at the token limit; raise teacher.sampling.max_tokens"),
@@ -40,6 +42,7 @@ class Asked(msgspec.Struct, frozen=True):
         reply: None where nothing was answered.
         failure: Then, why not, in words; None while it is not known.
         failure_reason: Then, the short name to count by.
+        repairs: Id of the request whose reply had a fault, where this one asks again; else empty.
     """
 
     kind: KindName
@@ -51,6 +54,15 @@ class Asked(msgspec.Struct, frozen=True):
     reply: Reply | None
     failure: str | None = None
     failure_reason: str = "no_reply"
+    repairs: str = ""
+
+    @classmethod
+    def of(cls, rendered: Rendered) -> Asked:
+        """A request that nothing has come of yet."""
+        request, prompt = rendered.request, rendered.prompt
+        return cls(
+            request.kind, request.scene_id, rendered.image, request.request_id, prompt.instruction, prompt.dropped, None
+        )
 
 
 def to_samples(asked: Asked, recipe: Recipe) -> list[Sample] | Rejected:
@@ -73,7 +85,7 @@ def _records(asked: Asked, recipe: Recipe, answers: Sequence[QuestionAnswer]) ->
     records: dict[str, Sequence[QuestionAnswer]] = (
         {name: answers} if recipe.turns == "multi" else {f"{name}-{i}": [qa] for i, qa in enumerate(answers)}
     )
-    lineage = Lineage(asked.request_id, recipe.model, recipe.prompt_versions[asked.kind], asked.dropped)
+    lineage = Lineage(asked.request_id, recipe.model, recipe.prompt_versions[asked.kind], asked.dropped, asked.repairs)
     return [
         Sample(sample_id, asked.kind, asked.scene_id, asked.image, _turns(exchange), lineage)
         for sample_id, exchange in records.items()
@@ -89,7 +101,7 @@ def _turns(exchange: Sequence[QuestionAnswer]) -> tuple[Turn, ...]:
 
 
 def _rejected(asked: Asked, stage: Any, reason: str, detail: str, seen: str) -> Rejected:
-    return Rejected(asked.scene_id, asked.kind, asked.request_id, stage, reason, detail, seen[:_SEEN_CHARS])
+    return Rejected(asked.scene_id, asked.kind, asked.request_id, stage, reason, detail, seen[:SEEN_CHARS])
 
 
 _TURN: Final = pa.struct([("from", pa.string()), ("value", pa.string())])
@@ -99,21 +111,49 @@ _LINEAGE: Final = pa.struct(
         ("teacher", pa.string()),
         ("prompt_version", pa.string()),
         ("dropped", pa.list_(pa.string())),
+        ("repairs", pa.string()),
     ]
 )
+_PLACE: Final = [("turn", pa.int32()), ("start", pa.int32()), ("end", pa.int32())]
+_CLAIM: Final = pa.struct(
+    [
+        *_PLACE,
+        *((name, pa.string()) for name in ("name", "value", "side")),
+        ("negated", pa.bool_()),
+        ("hedged", pa.bool_()),
+        ("verdict", pa.string()),
+        ("people", pa.list_(pa.int32())),
+        ("person", pa.int32()),
+        ("code", pa.string()),
+        ("keypoints", pa.list_(pa.int32())),
+        ("margin", pa.float64()),
+    ]
+)
+_FAULT: Final = pa.struct([("check", pa.string()), ("reason", pa.string()), *_PLACE, ("detail", pa.string())])
+
+_CHECKED: Final = [
+    ("conversations", pa.list_(_TURN)),
+    ("claims", pa.list_(_CLAIM)),
+    ("faults", pa.list_(_FAULT)),
+]
 
 SAMPLE_SCHEMA: Final = pa.schema(
     [
         ("sample_id", pa.string()),
         ("scene_id", pa.string()),
         ("image", pa.string()),
-        ("conversations", pa.list_(_TURN)),
         ("lineage", _LINEAGE),
+        *_CHECKED,
     ]
 )
 """Columns of samples/; the kind is in the folder's name (``kind=conversation``)."""
 
-REJECTED_SCHEMA: Final = pa.schema([(name, pa.string()) for name in Rejected.__struct_fields__])
+REJECTED_SCHEMA: Final = pa.schema(
+    [
+        *((name, pa.string()) for name in ("scene_id", "kind", "request_id", "stage", "reason", "detail", "seen")),
+        *_CHECKED,
+    ]
+)
 """Columns of rejected/."""
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from kpray.config import GenerateConfig
 from kpray.ledger.journal import RunSpending, spent
-from kpray.pipelines.pilot import pilot_run
+from kpray.lineage import fingerprint_value
+from kpray.pipelines.forecast import project
 from kpray.pipelines.shards import ShardFiles
 
 
@@ -29,14 +30,13 @@ def spending(config: GenerateConfig, run_id: str, *, unanswered: int, free: bool
         return {"spent_usd": 0.0}
     own = bought(config, run_id)
     usd = own.usd
-    mean = usd / own.replies if usd is not None and own.replies else None
     limit = config.max_usd
     return {
         "replies": own.replies,
         "spent_usd": usd,
         "asked_again": own.asked_again,
         "in_doubt": own.in_doubt,
-        "projected_usd": usd + mean * unanswered if usd is not None and mean is not None else None,
+        "projected_usd": None if usd is None else project(usd, own.replies, unanswered),
         "max_usd": limit,
         "remaining_usd": limit - usd if limit is not None and usd is not None else None,
     }
@@ -44,13 +44,9 @@ def spending(config: GenerateConfig, run_id: str, *, unanswered: int, free: bool
 
 def bought(config: GenerateConfig, run_id: str) -> RunSpending:
     """What a run has bought so far, its pilots included, counted from the ledger."""
-    ledger = ShardFiles.of(config).ledger
-    run, pilot = spent(ledger, None, run_id), spent(ledger, None, pilot_run(config.out))
-    return RunSpending(
-        usd=None if run.usd is None or pilot.usd is None else run.usd + pilot.usd,
-        known_usd=run.known_usd + pilot.known_usd,
-        unknown=run.unknown + pilot.unknown,
-        replies=run.replies + pilot.replies,
-        asked_again=run.asked_again + pilot.asked_again,
-        in_doubt=run.in_doubt + pilot.in_doubt,
-    )
+    return spent(ShardFiles.of(config).ledger, None, run_id, pilot_run(config.out))
+
+
+def pilot_run(out: str) -> str:
+    """Marks the replies of pilots for a run that has not begun yet."""
+    return f"pilot-{fingerprint_value(out.rstrip('/'))}"

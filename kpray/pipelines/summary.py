@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from kpray import storage
@@ -29,6 +30,7 @@ def summary_text(manifest: Manifest) -> str:
         f"read {manifest.reading['images']:,} images, left out {_by_name(_positive(manifest.reading['dropped']))}",
         f"kept {kept:,} samples ({_by_name(totals['samples'])}) from {totals['scenes']:,} scenes",
         f"rejected {sum(totals['rejected'].values()):,} ({_by_name(totals['rejected'])})",
+        *_checks(totals),
         f"asked {totals['requests']:,} requests, {session.new_replies:,} of them now; "
         f"{totals['prompt_tokens']:,} + {totals['completion_tokens']:,} tokens; {usd_text(totals['usd'])}",
         f"took {session.elapsed_s:,.1f} s; status: {manifest.status}",
@@ -37,6 +39,27 @@ def summary_text(manifest: Manifest) -> str:
     out = manifest.config.out
     names = ("llava.json", "samples", "rejected", "README.md")
     return "\n".join([*lines, *(f"  {storage.join(out, name)}" for name in names)])
+
+
+def _checks(totals: dict[str, Any]) -> list[str]:
+    lines = []
+    if totals["duplicates"]:
+        lines.append(f"taken out as near duplicates: {totals['duplicates']:,} samples")
+    if totals["faults"]:
+        again = f"; {totals['repairs']:,} asked for again, {totals['repaired']:,} of them mended"
+        lines.append(f"replies with faults: {_by_name(totals['faults'])}{again if totals['repairs'] else ''}")
+    verdicts = claim_verdicts(totals)
+    if verdicts:
+        lines.append(f"claims in what was kept: {_by_name(verdicts)}")
+    return lines
+
+
+def claim_verdicts(totals: dict[str, Any]) -> dict[str, int]:
+    """How many claims the kept samples make, by verdict."""
+    counts: Counter[str] = Counter()
+    for verdicts in totals["claims"].values():
+        counts.update(verdicts)
+    return dict(sorted(counts.items()))
 
 
 def _unfinished(manifest: Manifest) -> list[str]:

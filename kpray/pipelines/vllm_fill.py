@@ -7,6 +7,7 @@ is answered already never reaches the model, and where nothing is missing the mo
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,6 +33,9 @@ _ENGINE_RESTARTS: Final = 2
 
 _CPUS: Final = 0.25
 """For each small step around the engine, so that two cores are enough for all."""
+
+Look = Callable[[int], tuple[SceneRange, list[Request]]]
+"""Finds what a shard misses."""
 
 
 class FillReport(msgspec.Struct):
@@ -72,6 +76,7 @@ def fill(
     *,
     run: str,
     images: str | None = None,
+    again: bool = False,
     on_progress: Callable[[FillReport], None] = lambda report: None,
 ) -> FillReport:
     """Ask a local model everything that the ledger cannot answer about some shards.
@@ -85,6 +90,7 @@ def fill(
         settings: The teacher's.
         run: Stands beside the replies in the ledger.
         images: Folder in which a scene's image must exist for it to be asked about, or None.
+        again: Whether also to ask again for replies that have a fault.
         on_progress: Called with the counts so far, after every batch.
 
     Raises:
@@ -94,28 +100,35 @@ def fill(
     """
     started = time.perf_counter()
     DataContext.get_current().raise_original_map_exception = True  # else a StorageError arrives without its name
-    missing = _count_missing(files, recipe, shards, images)
+    look = functools.partial(missing_requests, files, recipe, images=images, again=again)
+    missing = _count_missing(look, shards)
     report = FillReport(missing=sum(missing.values()))
     if report.missing:
         gpus = ray.cluster_resources().get("GPU", 0.0)
         vllm.check(settings, gpus)
         chat = Chat(settings)
-        _require_room(chat, missing_requests(files, recipe, min(missing), images=images)[1])
-        source = (files, recipe, settings, images)
-        for counts in _stream(source, sorted(missing), chat, run=run, gpus=gpus):
+        _require_room(chat, look(min(missing))[1])
+        write = functools.partial(
+            _write,
+            ledger=files.ledger,
+            run=run,
+            model=recipe.model.removeprefix(f"{vllm.NAME}/"),
+            ends=chat.end_ids,
+        )
+        for counts in _stream(sorted(missing), look, write, settings, chat, gpus=gpus):
             report.add(counts)
             on_progress(report)
     report.elapsed_s = round(time.perf_counter() - started, 3)
     return report
 
 
-def _count_missing(files: ShardFiles, recipe: Recipe, shards: Sequence[int], images: str | None) -> dict[int, int]:
+def _count_missing(look: Look, shards: Sequence[int]) -> dict[int, int]:
     """How many requests each shard lacks, for shards that lack any."""
     if not shards:
         return {}
 
     def count(row: dict[str, Any]) -> dict[str, Any]:
-        return {**row, "missing": len(missing_requests(files, recipe, int(row["shard"]), images=images)[1])}
+        return {**row, "missing": len(look(int(row["shard"]))[1])}
 
     counted = _shard_rows(shards).map(count, num_cpus=_CPUS)
     return {row["shard"]: row["missing"] for row in _drain(counted, "looking for missing replies") if row["missing"]}
@@ -146,44 +159,34 @@ def _require_room(chat: Chat, requests: Sequence[Request]) -> None:
 class _Render:
     """An actor: one shard becomes the rows of its missing requests."""
 
-    def __init__(self, files: ShardFiles, recipe: Recipe, settings: TeacherConfig, images: str | None) -> None:
-        self._files, self._recipe, self._images = files, recipe, images
+    def __init__(self, look: Look, settings: TeacherConfig) -> None:
+        self._look = look
         self._chat = Chat(settings)
 
     def __call__(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        scenes, requests = missing_requests(self._files, self._recipe, int(row["shard"]), images=self._images)
+        scenes, requests = self._look(int(row["shard"]))
         place = {"first_scene": scenes.first, "last_scene": scenes.last}
         return [{**place, **to_row(request, self._chat)} for request in requests]
 
 
 def _stream(
-    source: tuple[ShardFiles, Recipe, TeacherConfig, str | None],
     shards: Sequence[int],
+    look: Look,
+    write: Callable[[pa.Table], dict[str, list[Any]]],
+    settings: TeacherConfig,
     chat: Chat,
     *,
-    run: str,
     gpus: float,
 ) -> Iterator[FillReport]:
     """Answer the shards and yield the counts of every batch once its replies are durable."""
-    files, recipe, settings, _ = source
     # Rows in blocks of one batch: the engine starts with the first and its replies land as soon as it is through.
     rows = (
         _shard_rows(shards)
-        .flat_map(_Render, fn_constructor_args=source, compute=ActorPoolStrategy(size=1), num_cpus=_CPUS)
+        .flat_map(_Render, fn_constructor_args=(look, settings), compute=ActorPoolStrategy(size=1), num_cpus=_CPUS)
         .repartition(target_num_rows_per_block=settings.vllm.batch_size)
     )
-    written = _processor(settings, chat, gpus)(rows).map_batches(
-        _write,
-        fn_kwargs={
-            "ledger": files.ledger,
-            "run": run,
-            "model": recipe.model.removeprefix(f"{vllm.NAME}/"),
-            "ends": chat.end_ids,
-        },
-        batch_size=None,
-        batch_format="pyarrow",
-        num_cpus=_CPUS,
-    )
+    replies = _processor(settings, chat, gpus)(rows)
+    written = replies.map_batches(write, batch_size=None, batch_format="pyarrow", num_cpus=_CPUS)
     for row in _drain(written, "running vLLM"):
         yield msgspec.json.decode(row["counts"], type=FillReport)
 

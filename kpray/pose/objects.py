@@ -114,7 +114,8 @@ def _code(
     name: str, value: str, person: int, index: int, keypoints: Sequence[int], measure: float, margin: float
 ) -> PoseCode:
     used = tuple(sorted(set(keypoints)))
-    return PoseCode(name, value, person, "", None, index, used, round(measure, 3), round(min(margin, MAX_MARGIN), 2))
+    rounded = round(float(measure), 3), round(float(min(margin, MAX_MARGIN)), 2)
+    return PoseCode(name, value, person, "", None, index, used, *rounded)
 
 
 def _held(bodies: Bodies, hands: Points, person: int, index: int, category: str, box: Box) -> list[PoseCode]:

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from kpray.ledger.prices import ModelPrice
 
 
+NEVER: Final = frozenset({400, 413, 422})
+"""Statuses of a request that will never be answered, though others may be."""
+
+NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""Codes of an account that nothing will be answered to until somebody pays."""
+
+
 class _Message(msgspec.Struct):
     content: str | None = None
     refusal: str | None = None

@@ -15,7 +15,15 @@ from kpray.config import TeacherConfig
 from kpray.errors import TeacherBusyError, TeacherError, TeacherStoppedError, TeacherUnavailableError
 from kpray.ledger.limits import ServerLimits
 from kpray.schemas import Reply, Request, Scene
-from kpray.teachers.completions import ServerError, error_reply, read_error, read_reply, request_body
+from kpray.teachers.completions import (
+    NEVER,
+    NO_MONEY,
+    ServerError,
+    error_reply,
+    read_error,
+    read_reply,
+    request_body,
+)
 from kpray.teachers.http import Answer, HttpSession
 
 if TYPE_CHECKING:
@@ -26,13 +34,10 @@ __all__ = ["BASE_URL", "KEY_VARIABLE", "OpenAITeacher", "Secret", "key_from_envi
 KEY_VARIABLE: Final = "OPENAI_API_KEY"
 BASE_URL: Final = "https://api.openai.com/v1"
 
-_STOP_CODES: Final = frozenset(
-    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "invalid_api_key", "account_deactivated"}
-)
+_STOP_CODES: Final = NO_MONEY | {"invalid_api_key", "account_deactivated"}
 """Nothing will be answered until a person has mended something."""
 
 _NEVER_CODES: Final = frozenset({"content_policy_violation", "content_filter"})
-_NEVER: Final = frozenset({400, 413, 422})
 """This request will never be answered, others may be."""
 
 _BUSY: Final = frozenset({408, 409, 425, 429})
@@ -157,7 +162,7 @@ class OpenAITeacher:
             raise TeacherBusyError(said, retry_after_s=wait_s, overloaded=status in _OVERLOADED)
         if passing:
             raise TeacherUnavailableError(f"the server wants no second attempt: {said}")
-        if status in _NEVER:
+        if status in NEVER:
             return error_reply(request.request_id, message, latency_s=latency_s)
         # 401, 402, 403, 404 and what no chat server should answer: so will be the answer to every request.
         raise TeacherStoppedError(f"{self.model} cannot be asked: {said}. Check the key, the model and the address")

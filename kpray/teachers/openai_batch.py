@@ -15,15 +15,13 @@ import openai
 
 from kpray.config import TeacherConfig
 from kpray.errors import TeacherBusyError, TeacherError, TeacherStoppedError
+from kpray.teachers.completions import NO_MONEY
 from kpray.teachers.openai import KEY_VARIABLE, Secret, retry_after_s
 
 ENDPOINT: Final = "/v1/chat/completions"
 
 TOKEN_LIMIT: Final = "token_limit_exceeded"
 """The code of a batch that would have taken the account beyond its enqueued prompt tokens."""
-
-NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-"""Codes after which no request can succeed until a person pays."""
 
 KEY_MARK: Final = "kpray_key"
 """The key of a batch's metadata by which it is found again."""

@@ -163,9 +163,16 @@ def test_what_is_tolerated_is_counted(write: Write, tmp_path: Path) -> None:
 
 def test_a_crowd_is_no_reason_to_reject_a_scene(write: Write) -> None:
     files = documents()
-    files["instances"]["annotations"] += [box(33, 9, 18, iscrowd=1)]
+    files["keypoints"]["annotations"] += [pose(33, 9, iscrowd=1)]
     (scene,) = read(write(files), reject_flagged=True)
     assert scene.flags == ("crowd",)
+
+
+def test_a_crowd_of_things_says_nothing_about_the_people(write: Write) -> None:
+    files = documents()
+    files["instances"]["annotations"] += [box(33, 9, 18, iscrowd=1)]
+    (scene,) = read(write(files))
+    assert scene.flags == ()
 
 
 def test_equal_ids_of_a_person_and_an_object_are_two_things(write: Write) -> None:

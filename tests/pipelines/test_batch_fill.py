@@ -440,7 +440,7 @@ def test_what_is_at_the_server_counts_although_the_budget_was_lowered(server: Ba
 
 
 def test_a_budget_needs_a_price(make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"set `teacher.price`"):
+    with pytest.raises(ConfigError, match="needs the price of gpt-4o"):
         make().fill(price=None, budget=Budget(1.0))
 
 

@@ -17,7 +17,15 @@ def asked(text: str, finish_reason: str = "stop") -> Asked:
 
 
 def test_a_reply_of_use_has_no_fault() -> None:
-    assert fault_of(asked('{"description": "A man stands on a field and raises his left arm."}'), RECIPE) is None
+    assert (
+        fault_of(
+            asked(
+                '{"description": "A man stands on a field of grass and raises his left arm high above his open hand."}'
+            ),
+            RECIPE,
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize(

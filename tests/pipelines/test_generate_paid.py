@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from generate_run import Run, openai_flags, walk
+from generate_run import UNCHECKED, Run, openai_flags, walk
 from openai_batches import BatchServer
 from openai_server import KEY, OpenAIServer
 
@@ -59,7 +59,8 @@ def test_useless_replies_stop_the_run_and_are_shown(job: Run, server: OpenAIServ
 def test_leaking_replies_stop_the_run(job: Run, server: OpenAIServer) -> None:
     leak = json.dumps({"description": "The keypoints show that the left arm of the man is raised."})
     server.set_faults({"text": leak, "times": 9999})
-    assert job(*openai_flags(server, "teacher.in_flight=4", "synthetic.count=70"), "--kinds", "detailed") == 1
+    flags = openai_flags(server, "teacher.in_flight=4", "synthetic.count=70")
+    assert job(*flags, "--kinds", "detailed", "--check", "repair") == 1
     assert "mentions_keypoints" in job.summary["error"]
 
 
@@ -144,7 +145,14 @@ def test_batches_make_the_dataset_at_half_the_price(job: Run, monkeypatch: pytes
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with BatchServer(stop_after={"lines": 4, "status": "expired", "times": 1}) as batches:
         settings = [f"teacher.base_url={batches.base_url}", "teacher.batch.poll_s=0.1", *PRICED]
-        flags = ["--teacher", "openai", "--mode", "batch", *(part for s in settings for part in ("--set", s))]
+        flags = [
+            "--teacher",
+            "openai",
+            "--mode",
+            "batch",
+            *UNCHECKED,
+            *(part for s in settings for part in ("--set", s)),
+        ]
         assert job(*flags) == 0
         assert job.summary["unanswered"] == 0
         assert job.summary["new_replies"] == job.summary["requests"]

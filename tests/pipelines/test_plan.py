@@ -12,9 +12,10 @@ from kpray.cli.plan import plan as plan_command
 from kpray.config import GenerateConfig, load_config
 from kpray.errors import ConfigError, TeacherError
 from kpray.ledger.journal import spent
-from kpray.pipelines.pilot import draw, pilot_run
+from kpray.pipelines.pilot import draw
 from kpray.pipelines.plan import make_plan
 from kpray.pipelines.plan_text import plan_text
+from kpray.pipelines.spending import pilot_run
 
 PRICES = {"teacher.price.prompt": 2.5, "teacher.price.completion": 10.0, "teacher.price.cached_prompt": 1.25}
 
@@ -32,6 +33,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(out: Path, server: OpenAIServer | None = None, **changes: Any) -> GenerateConfig:
     flags: dict[str, Any] = {"out": str(out), "synthetic.count": 20, "synthetic.images": False}
+    flags["check.mode"] = "report"
     if server:
         flags |= {"teacher.name": "openai", "teacher.base_url": server.base_url, **PRICES}
     return load_config(GenerateConfig, file=None, flags=flags | changes, overrides=())
@@ -155,7 +157,7 @@ def test_the_command_prints_a_table_and_returns_plain_values(
     tmp_path: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--out", str(tmp_path / "run"), "--teacher", "openai", "--base-url", server.base_url, "--pilot", "6"]
-    for name, value in (PRICES | {"synthetic.count": 10, "synthetic.images": False}).items():
+    for name, value in (PRICES | {"synthetic.count": 10, "synthetic.images": False, "check.mode": "report"}).items():
         arguments += ["--set", f"{name}={value}"]
     result = plan_command.main(arguments, standalone_mode=False)
     assert "conversation" in capsys.readouterr().out
@@ -191,3 +193,28 @@ def test_a_run_keeps_its_budget_over_all_its_sessions(ray_local: None, tmp_path:
         assert manifest.status == status
         assert paid.unknown == 0
         assert limit == 5.0 or limit - 0.02 <= paid.known_usd <= limit  # a request sets less than 2 cents aside
+
+
+def test_a_pilot_asks_again_for_faults_as_the_run_will_and_the_forecast_counts_that_in(
+    tmp_path: Path, server: OpenAIServer
+) -> None:
+    leaky = "The keypoints show a person who waits in the open, with the weight on both feet and nothing close by."
+    server.set_faults({"text": json.dumps({"description": leaky}), "times": 10_000})
+    own = {"kinds": ["detailed"], "check.near_duplicates": 1.0}
+    try:
+        plain = make_plan(config(tmp_path / "plain", server, **own), pilot=6)
+        before = answered(server)
+        twice = make_plan(config(tmp_path / "twice", server, **own, **{"check.mode": "repair"}), pilot=6)
+    finally:
+        server.set_faults()
+    assert plain.pilot is not None
+    assert twice.pilot is not None
+    assert (plain.pilot.faulty, twice.pilot.faulty) == (0, 6)
+    assert answered(server) - before == 12
+    assert plain.total.rest.completion_tokens is not None
+    assert twice.total.rest.completion_tokens is not None
+    assert twice.total.rest.completion_tokens.mean == pytest.approx(2 * plain.total.rest.completion_tokens.mean)
+    assert twice.total.rest.prompt_tokens is not None
+    assert plain.total.rest.prompt_tokens is not None
+    assert twice.total.rest.prompt_tokens.mean > 1.9 * plain.total.rest.prompt_tokens.mean
+    assert "had a fault" in plan_text(twice)

@@ -104,7 +104,10 @@ def test_tables_hold_every_field() -> None:
             "teacher": "openai/gpt-4o",
             "prompt_version": "abc",
             "dropped": ["objects=2"],
+            "repairs": "",
         },
+        "claims": [],
+        "faults": [],
     }
     reject = Rejected("7", "detailed", "r1", "parse", "empty", "nothing there", "")
     assert rejected_to_table([reject]).to_pylist() == [
@@ -116,6 +119,9 @@ def test_tables_hold_every_field() -> None:
             "reason": "empty",
             "detail": "nothing there",
             "seen": "",
+            "conversations": [],
+            "claims": [],
+            "faults": [],
         }
     ]
     assert isinstance(rejected_to_table([]), pa.Table)

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from pose_figures import SIDE_ON, keypoints, scene
 
-from kpray.pose import scene_codes
+from kpray.pose import PoseCode, scene_codes
 from kpray.pose.angles import Floats
 
 Box = tuple[float, float, float, float]
@@ -75,3 +76,9 @@ def test_beside_and_on_which_side():
 def test_far_away_is_not_beside():
     found = about([("dog", (1500, 700, 1900, 1000))])
     assert found == {("dog", "image_right_of", 0)}
+
+
+def test_codes_are_plain_values_that_every_encoder_takes():
+    codes = list(scene_codes(scene([keypoints()[0]], [("cup", around(627, 550, 50))])))
+    assert "in_left_hand" in {code.value for code in codes}
+    assert msgspec.json.decode(msgspec.json.encode(codes), type=list[PoseCode]) == codes

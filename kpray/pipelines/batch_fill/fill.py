@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from kpray.config import TeacherConfig
-from kpray.errors import ConfigError, TeacherStoppedError, TeacherUnavailableError
+from kpray.errors import TeacherStoppedError, TeacherUnavailableError
 from kpray.ledger.budget import Budget, most_usd
 from kpray.ledger.journal import SceneRange
+from kpray.ledger.prices import require_price
 from kpray.ledger.tokens import TokenMeter
 from kpray.lineage import fingerprint_value
 from kpray.pipelines.batch_fill.collecting import Collector
@@ -30,8 +31,9 @@ from kpray.pipelines.missing import missing_requests
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.shards import ShardFiles
 from kpray.schemas import Reply, Request
+from kpray.teachers.completions import NO_MONEY
 from kpray.teachers.openai import Secret
-from kpray.teachers.openai_batch import NO_MONEY, TOKEN_LIMIT, BatchAccount, BatchState, NotTakenError
+from kpray.teachers.openai_batch import TOKEN_LIMIT, BatchAccount, BatchState, NotTakenError
 
 if TYPE_CHECKING:
     from kpray.ledger.prices import ModelPrice
@@ -52,6 +54,7 @@ def fill_by_batch(
     shards: Sequence[int],
     *,
     images: str | None,
+    again: bool = False,
     settings: TeacherConfig,
     key: Secret,
     run: str,
@@ -68,6 +71,7 @@ def fill_by_batch(
         recipe: What scenes become.
         shards: Their numbers.
         images: Folder in which a scene's image must exist for it to be asked about, or None.
+        again: Whether also to ask again for replies that have a fault.
         settings: Of the teacher.
         key: Of the account.
         run: Id of the run; marks replies, files and batches.
@@ -83,9 +87,10 @@ def fill_by_batch(
         StorageError: The run or its ledger cannot be read or written.
     """
     if budget is not None and price is None:
-        raise ConfigError(f"the price of {settings.model} is not known, so no budget can be kept: set `teacher.price`")
+        price = require_price(settings)
     account = BatchAccount(settings, key)
-    work = _Fill(files, recipe, images, settings, account, run, price, budget, on_progress)
+    look = functools.partial(missing_requests, files, recipe, images=images, again=again)
+    work = _Fill(files, recipe, look, settings, account, run, price, budget, on_progress)
     try:
         return work.fill(set(shards))
     finally:
@@ -99,7 +104,7 @@ class _Fill:
         self,
         files: ShardFiles,
         recipe: Recipe,
-        images: str | None,
+        look: Callable[[int], tuple[SceneRange, list[Request]]],
         settings: TeacherConfig,
         account: BatchAccount,
         run: str,
@@ -108,8 +113,7 @@ class _Fill:
         on_progress: Callable[[BatchProgress], None],
     ) -> None:
         self._files = files
-        self._recipe = recipe
-        self._images = images
+        self._look = look
         self._price = price
         self._on_progress = on_progress
         patience_s, poll_s = settings.retry_for_s, settings.batch.poll_s
@@ -205,7 +209,7 @@ class _Fill:
 
     def _missing(self, shard: int) -> tuple[SceneRange, list[Request]]:
         """What a shard misses and no part is under way with."""
-        scenes, requests = missing_requests(self._files, self._recipe, shard, images=self._images)
+        scenes, requests = self._look(shard)
         taken = set(self._refused_requests)
         for part in self._resumed.values():
             if shard in part.shards:

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kpray.schemas import Reply, Request
-from kpray.teachers.completions import ServerError, error_reply, read_error, read_reply, request_body
-from kpray.teachers.openai_batch import ENDPOINT, NO_MONEY
+from kpray.teachers.completions import (
+    NEVER,
+    NO_MONEY,
+    ServerError,
+    error_reply,
+    read_error,
+    read_reply,
+    request_body,
+)
+from kpray.teachers.openai_batch import ENDPOINT
 
 if TYPE_CHECKING:
     from kpray.ledger.prices import ModelPrice
-
-_NEVER: Final = (400, 413, 422)
-"""This request will never be answered, others may be."""
 
 _STOP: Final = (401, 402, 403, 404)
 """So will be the answer to every request."""
@@ -103,7 +108,7 @@ def _of_response(request_id: str, response: _Response, submitted_at: int, price:
     why = f"status {status}, {said.message}"
     if said.code in NO_MONEY or status in _STOP:
         return Outcome(request_id, why=why, stops=True)
-    if status in _NEVER:
+    if status in NEVER:
         reply = error_reply(request_id, said.message, latency_s=0.0)
         return Outcome(request_id, _dated(reply, submitted_at, submitted_at, price=None))
     return Outcome(request_id, why=why)

@@ -1,0 +1,28 @@
+"""From a text and a scene to grounded claims."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kpray.pose.codes import scene_codes
+from kpray.pose.vocabulary import PoseCode
+from kpray.quality.grounding.decide import decide
+from kpray.quality.grounding.extract import extract
+from kpray.schemas import GroundedClaim, Scene
+
+
+def ground(texts: Sequence[str], scene: Scene, codes: Sequence[PoseCode] | None = None) -> tuple[GroundedClaim, ...]:
+    """Find what texts claim about the people of a scene, and hold it against their keypoints.
+
+    Args:
+        texts: Of one conversation in order; a claim's `turn` is an index into them.
+        scene: What is annotated.
+        codes: `kpray.pose.scene_codes` of the scene where they are known already.
+
+    Returns:
+        The claims in the order of the text, each with its verdict.
+    """
+    claims = extract(texts)
+    if not claims:
+        return ()
+    return tuple(decide(claims, scene, scene_codes(scene) if codes is None else codes))
