@@ -145,10 +145,13 @@ class CheckConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             rejects; ``reject`` rejects at once, as ``repair`` does for a teacher that always answers the same.
         near_duplicates: A sample as similar as this to an earlier one (Jaccard similarity of their word triples,
             0..1) is taken out; None keeps all.
+        spacy_model: Name or path of an installed spaCy model that finds sentences and lemmas for the grounding; None
+            is kpray's own way, which needs none.
     """
 
     mode: Literal["report", "repair", "reject"] = "repair"
     near_duplicates: float | None = 0.9
+    spacy_model: str | None = None
 
 
 class GenerateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

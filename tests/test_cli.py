@@ -50,6 +50,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["generate"], 2, "missing required field `out`"),
         (["generate", "--out", "x", "--set", "sede=1"], 2, "did you mean `seed`"),
+        (["generate", "--out", "x", "--set", "check.near_duplicates=2"], 2, "above 0 and at most 1"),
+        (["generate", "--out", "x", "--set", "check.spacy_model=none_such"], 2, "pip install spacy"),
         (["generate", "--out", "x", "--kinds", "poems"], 2, "`kinds"),
         (["generate", "--out", "x", "--captions", "nowhere.json"], 2, "without `keypoints`"),
         (["generate", "--out", "x", "--captions", "a.json", "--keypoints", "b.json"], 1, "there is no file"),

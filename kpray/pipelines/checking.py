@@ -48,11 +48,12 @@ def judge(asked: Asked, recipe: Recipe, scene: Scene | None, codes: Sequence[Pos
     made = to_samples(asked, recipe)
     if isinstance(made, Rejected):
         return Judged(rejected=made)
-    return Judged(tuple(_checked(sample, scene, codes) for sample in made))
+    return Judged(tuple(_checked(sample, recipe, scene, codes) for sample in made))
 
 
-def _checked(sample: Sample, scene: Scene | None, codes: Sequence[PoseCode]) -> Sample:
-    found = check(sample.conversations, kind=sample.kind, scene=scene, codes=codes)
+def _checked(sample: Sample, recipe: Recipe, scene: Scene | None, codes: Sequence[PoseCode]) -> Sample:
+    model = recipe.spacy_model
+    found = check(sample.conversations, kind=sample.kind, scene=scene, codes=codes, spacy_model=model)
     return msgspec.structs.replace(sample, claims=found.claims, faults=found.faults)
 
 

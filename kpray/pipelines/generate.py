@@ -42,6 +42,7 @@ from kpray.pipelines.shards import (
     write_shard,
 )
 from kpray.pipelines.spending import spending
+from kpray.quality.grounding.text import SpacyAnalyzer
 from kpray.teachers import model_name, reads_scene
 
 MAX_SHARD_SCENES: Final = 512
@@ -66,13 +67,15 @@ def generate(config: GenerateConfig, *, rebuild: bool = False, offline: bool = F
         The run's manifest, as it is on disk; its status is ``complete`` or ``incomplete``.
 
     Raises:
-        ConfigError: The folder holds another dataset.
+        ConfigError: The folder holds another dataset, or a spaCy model is asked for that is not installed.
         InputError: The annotations cannot be used.
         TeacherError: The teacher cannot be asked; what was answered before is kept.
         StorageError: The folder cannot be written.
     """
     if config.captions and config.keypoints:
         check_inputs(CocoSource(config.captions, config.keypoints, config.instances))
+    if config.check.spacy_model:
+        SpacyAnalyzer(config.check.spacy_model)  # a missing model must not come to light after the first paid reply
     recipe = recipe_of(config)
     manifest, replaces = open_run(config, _identity(config, recipe), rebuild=rebuild)
     with _timed(manifest):

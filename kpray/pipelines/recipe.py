@@ -30,6 +30,7 @@ class Recipe(msgspec.Struct, frozen=True):
         prompt_versions: Hash of each kind's wording.
         check: What becomes of samples with a fault.
         checks_version: Of the checks; see `kpray.quality.checks.VERSION`.
+        spacy_model: See `CheckConfig`.
     """
 
     kinds: tuple[KindName, ...]
@@ -43,6 +44,7 @@ class Recipe(msgspec.Struct, frozen=True):
     prompt_versions: Mapping[str, str]
     check: Literal["report", "repair", "reject"] = "repair"
     checks_version: int = checks.VERSION
+    spacy_model: str | None = None
 
     @classmethod
     def of(cls, config: GenerateConfig, *, model: str, reads_scene: bool) -> Recipe:
@@ -59,6 +61,7 @@ class Recipe(msgspec.Struct, frozen=True):
             sampling=config.teacher.sampling,
             prompt_versions={kind: KINDS[kind].version(structured=structured) for kind in config.kinds},
             check="reject" if config.check.mode == "repair" and reads_scene else config.check.mode,
+            spacy_model=config.check.spacy_model,
         )
 
     @property

@@ -35,6 +35,7 @@ def check(
     kind: KindName | None,
     scene: Scene | None,
     codes: Sequence[PoseCode] | None = None,
+    spacy_model: str | None = None,
 ) -> Checked:
     """Run all checks.
 
@@ -43,8 +44,9 @@ def check(
         kind: Of the sample; None where nobody knows, which leaves out what depends on it.
         scene: What it is about; None leaves the grounding out.
         codes: Of the scene, where they are known already.
+        spacy_model: See `kpray.quality.grounding.ground.ground`.
     """
-    claims = ground([turn.value for turn in turns], scene, codes) if scene else ()
+    claims = ground([turn.value for turn in turns], scene, codes, spacy_model=spacy_model) if scene else ()
     contradicted = [_contradiction(turns, claim) for claim in claims if claim.verdict == "contradicted"]
     faults = [*leak_faults(turns), *form_faults(turns, kind=kind), *contradicted]
     faults.sort(key=lambda fault: (fault.turn, fault.start, fault.end))
