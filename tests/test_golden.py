@@ -17,9 +17,10 @@ import pytest
 
 from kpray.coco import CocoSource, SceneFilter, read_scenes
 from kpray.config import GenerateConfig
+from kpray.pipelines.checking import judge
 from kpray.pipelines.export import to_llava
 from kpray.pipelines.generate import recipe_of
-from kpray.pipelines.samples import Asked, samples_to_table, to_samples
+from kpray.pipelines.samples import Asked, samples_to_table
 from kpray.pose import scene_codes
 from kpray.schemas import Reply, Sample, Scene
 from kpray.teachers.geometric.compose import compose
@@ -70,12 +71,10 @@ def samples_of(scene: Scene) -> list[Sample]:
         prompt = RECIPE.prompt(kind, scene)
         request_id = RECIPE.request(kind, scene, prompt).request_id
         reply = Reply(request_id, texts[kind], "stop", None, None, 1.0, "gpt-4o", "2026-01-01T00:00:00+00:00")
-        made = to_samples(
-            Asked(kind, scene.scene_id, scene.file_name, request_id, prompt.instruction, prompt.dropped, reply, None),
-            RECIPE,
-        )
-        assert isinstance(made, list), made
-        samples += made
+        asked = Asked(kind, scene.scene_id, scene.file_name, request_id, prompt.instruction, prompt.dropped, reply)
+        judged = judge(asked, RECIPE, scene, scene_codes(scene))
+        assert judged.rejected is None
+        samples += judged.samples
     return samples
 
 

@@ -128,8 +128,10 @@ def _all_surely_meant(mention: Mention, people: tuple[int, ...], cast: Cast) -> 
         return cast.people == 1
     if mention.count is not None:
         return mention.count == cast.people
-    if cast.people == 2 and mention.quantity == "all":
+    if cast.people == 2 and (mention.quantity == "all" or mention.text.lower().startswith(("neither", "none of"))):
         return True  # a plural, so at least two
+    if mention.quantity == "none":
+        return mention.head in ANYBODY
     return bool(UNIVERSAL.intersection(mention.text.lower().split())) and mention.head in ANYBODY
 
 

@@ -50,6 +50,18 @@ LEMMAS: Final = {
     "outspread": "outspread",
     "crossed": "cross",
     "raised": "raise",
+    "folding": "fold",
+    "closing": "close",
+    "crooked": "crook",
+    "nestling": "nestle",
+    "doubling": "double",
+    "outflung": "outstretch",
+    "laid": "lie",
+    "remains": "remain",
+    "leftward": "left",
+    "leftwards": "left",
+    "rightward": "right",
+    "rightwards": "right",
     "upraised": "raise",
     "uplifted": "raise",
     # Lay is a verb of its own, but who writes "lays on the bed" means lie.
@@ -94,6 +106,9 @@ LEMMAS: Final = {
 """Where the dictionary's lemma is not the one that the grammar wants."""
 
 _CLITICS: Final = ("n't", "'s", "'re", "'ve", "'ll", "'m", "'d")
+_BEFORE_IS: Final = frozenset({"there", "here", "it", "that", "he", "she", "what", "who"})
+"""Words after which "'s" is "is", not a possessive."""
+
 _ENDS: Final = frozenset({".", "!", "?", "...", "…", "!!", "??", "..", "?!"})
 
 
@@ -116,7 +131,8 @@ def _parts(piece: str) -> tuple[tuple[str, str, int, int], ...]:
         if lower.endswith(clitic) and len(lower) > len(clitic):
             cut = len(lower) - len(clitic)
             stem = {"ca": "can", "wo": "will"}.get(lower[:cut], lower[:cut])
-            return ((stem, lemma_of(stem), 0, cut), (clitic, lemma_of(clitic), cut, len(piece)))
+            lemma = "be" if clitic == "'s" and stem in _BEFORE_IS else lemma_of(clitic)
+            return ((stem, lemma_of(stem), 0, cut), (clitic, lemma, cut, len(piece)))
     return ((lower, lemma_of(lower) if lower else lower, 0, len(piece)),)
 
 

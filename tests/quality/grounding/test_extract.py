@@ -48,13 +48,14 @@ LIMBS = [
     ("The man extends his right arm out to his right side.", {"arm out_to_side right"}),
     ("He keeps his arms raised and bends his knees.", {"arm raised both", "knee bent both"}),
     ("He has his arms raised, bending his knees.", {"arm raised both", "knee bent both"}),
-    ("The woman has her left leg extended and bends at the hips.", {"knee straight left"}),
+    ("The woman has her left leg extended and bends at the hips.", {"knee straight left", "lean forward"}),
     ("His right arm is raised and bent.", {"arm raised right", "elbow bent right"}),
     ("His arms and legs are bent.", {"elbow bent both", "knee bent both"}),
     ("Hands on hips, the man looks up.", {"hand_on_hip yes both"}),
 ]
 
 BODIES = [
+    ("A dog is sitting next to the woman.", {"object beside: dog"}),
     ("A man is standing on the grass.", {"posture standing"}),
     ("The child is seated at a table.", {"posture sitting"}),
     ("A boy perches on a wall.", {"posture sitting", "object on: wall"}),
@@ -151,7 +152,6 @@ NOTHING = [
     "The man's shirt has a picture of a woman sitting.",
     "The man on the poster is standing.",
     "His gaze is on the ball and a bus stop is next to him.",
-    "A dog is sitting next to the woman.",
     "A cup sits on the table.",
     "A statue of a man sitting on a bench.",
     "The clock's hands are raised.",

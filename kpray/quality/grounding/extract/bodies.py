@@ -11,8 +11,10 @@ from kpray.quality.grounding.extract.patterns import BODIES
 from kpray.quality.grounding.extract.reading import Reading
 
 _SIDEWAYS: Final = re.compile(
-    r"(?<= )(face|turn|orient|rotate|lean|tilt|incline|bend|angle)(?: TORSO)?"
-    r"(?: (?:to|toward|towards|over|be))? (PLACE|left|right)(?= )"
+    r"(?<= )(face|turn|orient|rotate|direct|point|aim|swivel|lean|tilt|incline|bend|slant|slope|angle|profile"
+    r"|(?:CHEST|FRONT)(?= ))"
+    r"(?: (?:TORSO|CHEST|FRONT))?(?: of P)?"
+    r"(?: (?:to|toward|towards|over|be|turn|direct|point|face))* (PLACE|left|right)(?= )"
 )
 _POSES: Final[dict[str, tuple[str, str]]] = {
     "stand": ("posture", "standing"),
@@ -27,14 +29,30 @@ _POSES: Final[dict[str, tuple[str, str]]] = {
     "kneeling": ("posture", "kneeling"),
     "lie": ("posture", "lying"),
     "recline": ("posture", "lying"),
+    "lying": ("posture", "lying"),
+    "sitting": ("posture", "sitting"),
+    "seated": ("posture", "sitting"),
+    "recumbent": ("posture", "lying"),
+    "supine": ("posture", "lying"),
+    "prone": ("posture", "lying"),
+    "reclining": ("posture", "lying"),
     "upright": ("lean", "upright"),
+    "erect": ("lean", "upright"),
+    "vertical": ("lean", "upright"),
     "wide": ("legs", "apart"),
+    "broad": ("legs", "apart"),
+    "wide-legged": ("legs", "apart"),
+    "straddle": ("legs", "apart"),
+    "narrow": ("legs", "together"),
 }
 _NOT_BODIES: Final = lex.words(
     """
-    HEAD FACE HAND ARM ELBOW KNEE LEG FOOT HIP SHOULDER OTHERPART BACK
+    HEAD FACE HAND ARM ELBOW KNEE LEG FOOT HIP OTHERPART BACK
     """
 )
+
+
+_TRUNK: Final = frozenset({"TORSO", "CHEST", "FRONT", "SHOULDER", "BACK"})
 
 
 def find_bodies(reading: Reading) -> None:
@@ -46,6 +64,8 @@ def find_bodies(reading: Reading) -> None:
             _about_body(reading, pattern.name, pattern.value, match.start(), match.end())
     _sideways(reading)
     _poses(reading)
+    _trunks(reading)
+    _posed_people(reading)
     _on_knees(reading)
     _fronts(reading)
 
@@ -55,6 +75,11 @@ def _about_body(reading: Reading, name: str, value: str, start: int, end: int) -
     first, last = sentence.index(start), sentence.index(end - 1)
     if name == "posture" and _is_no_posture(reading, first, value):
         return
+    before = _last_phrase(sentence.items, first)
+    if name == "facing" and before is not None and sentence.items[before].text == "BACK":
+        if sentence.items[first].text == "turn" and value == "away":
+            return
+        value = "away"  # "his back faces the camera"
     who = _bodies_at(reading, first, name)
     if who:
         reading.add(name, value, who, (first, last), at=_scope_item(reading, first, last))
@@ -81,12 +106,12 @@ def _bodies_at(reading: Reading, index: int, name: str) -> tuple[Item, ...]:
     """Who leans or stands: the person, or the owner of a torso; nobody where it is a head or an arm."""
     items = reading.sentence.items
     item = items[index]
-    if item.kind == "part" and item.text in ("TORSO", "BACK"):
+    if item.kind == "part" and item.text in _TRUNK:
         return _owner(reading, index)
     before = _last_phrase(items, index)
     if before is not None and items[before].kind == "part":
         part = items[before].text
-        if part in ("TORSO", "CHEST"):
+        if part in _TRUNK and (part != "BACK" or name == "facing"):
             return _owner(reading, before)
         if name in ("lean", "facing") and part in _NOT_BODIES and _adjoins(reading, before, index):
             return ()
@@ -94,7 +119,7 @@ def _bodies_at(reading: Reading, index: int, name: str) -> tuple[Item, ...]:
             return ()
     after = items[index + 1] if index + 1 < len(items) and item.text != "on" else None
     if name in ("lean", "facing", "posture") and after is not None and after.kind == "part":
-        return _owner(reading, index + 1) if after.text == "TORSO" else ()
+        return _owner(reading, index + 1) if after.text in _TRUNK else ()
     return reading.about(index)
 
 
@@ -135,7 +160,9 @@ def _sideways(reading: Reading) -> None:
         value = place.head if place.kind == "place" else f"image_{match[2]}"
         if value not in ("image_left", "image_right"):
             continue
-        name = "lean" if match[1] in ("lean", "tilt", "incline", "bend") else "facing"
+        name = "lean" if match[1] in ("lean", "tilt", "incline", "bend", "slant", "slope") else "facing"
+        if match[1] == "angle" and "TORSO" in sentence.line[: match.end()]:
+            continue  # turned or tilted
         who = _bodies_at(reading, first, name)
         if who:
             reading.add(name, value, who, (first, last), at=_scope_item(reading, first, last))
@@ -155,10 +182,22 @@ def _poses(reading: Reading) -> None:
             name, value = _POSES.get(word, ("", ""))
             if word == "upright" and words[-1] == "stance":
                 name, value = "posture", "standing"
-            if word == "wide" and words[-1] != "stance":
+            if word in ("wide", "broad", "narrow") and "stance" not in words:
                 continue
             if name and who:
                 reading.add(name, value, who, (index, index), at=index, negated=item.det.startswith("no"))
+
+
+_POSED: Final = ("stand", "sit", "seat", "kneel", "crouch", "squat", "lie", "recline")
+
+
+def _posed_people(reading: Reading) -> None:
+    """As in "a seated woman": an adjective of a person."""
+    for index, item in enumerate(reading.sentence.items):
+        word = next((word for word in item.words if word in _POSED), "")
+        if item.kind == "person" and item.mention is not None and word:
+            name, value = _POSES[word]
+            reading.add(name, value, (item,), (index, index), at=index)
 
 
 def _told_of(reading: Reading, index: int) -> list[str]:
@@ -180,6 +219,20 @@ def _posers(reading: Reading, index: int, item: Item) -> tuple[Item, ...]:
         return tuple(chosen)
     people = [one for one in reading.sentence.items[:index] if one.kind == "person" and one.mention]
     return tuple(people[-1:])
+
+
+_TRUNK_WORDS: Final = {
+    "upright": "upright", "erect": "upright", "vertical": "upright", "tilt": "any", "slant": "any", "incline": "any",
+}  # fmt: skip
+
+
+def _trunks(reading: Reading) -> None:
+    """As in "an upright torso", "with a tilted upper body"."""
+    for index, item in enumerate(reading.sentence.items):
+        value = next((_TRUNK_WORDS[word] for word in item.words if word in _TRUNK_WORDS), "")
+        if item.kind == "part" and item.text == "TORSO" and value:
+            who = _owner(reading, index)
+            reading.add("lean", value, who, (index, index), at=index, negated=item.det.startswith("no"))
 
 
 def _on_knees(reading: Reading) -> None:

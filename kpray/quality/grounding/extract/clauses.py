@@ -9,45 +9,11 @@ import msgspec
 
 from kpray.quality.grounding.claims import Mention
 from kpray.quality.grounding.extract import lexicon as lex
+from kpray.quality.grounding.extract.governing import Governing
 from kpray.quality.grounding.extract.items import Item, Sentence, unsure
 from kpray.quality.grounding.extract.people import Discourse, Quantity, make_mention
 
-_OPENERS: Final = frozenset(
-    [
-        ",",
-        ";",
-        ":",
-        "(",
-        ")",
-        "and",
-        "but",
-        "while",
-        "whereas",
-        "although",
-        "though",
-        "because",
-        "since",
-        "that",
-        "where",
-        "so",
-        "as",
-        "or",
-        "—",
-        "–",
-        "--",
-        ".",
-        '"',
-        "“",
-        "”",
-        "than",
-        "if",
-        "whether",
-        "like",
-        "when",
-        "meanwhile",
-    ]
-)
-_NO_ONE_KNOWN: Final = lex.words("you we i it those these some this most half")
+_NO_ONE_KNOWN: Final = lex.words("you we i one it those these some this most half")
 """Subjects that are nobody the conversation has named."""
 
 
@@ -69,7 +35,7 @@ def read_subjects(sentence: Sentence, discourse: Discourse) -> Subjects:
     return _Reader(sentence, discourse).read()
 
 
-class _Reader:
+class _Reader(Governing):
     def __init__(self, sentence: Sentence, discourse: Discourse) -> None:
         self.sentence = sentence
         self.items = sentence.items
@@ -83,6 +49,9 @@ class _Reader:
         self.lead = self._person_after_opening()
         if self.lead is not None:
             self.subject = (self.lead,)
+        elif self._is_fragment():
+            mention, entity = discourse.focus(sentence.words_of(self.items[0]))
+            self.subject = (Item("person", "P", 0, 1, mention=mention, entity=entity),)
 
     def read(self) -> Subjects:
         for index, item in enumerate(self.items):
@@ -147,6 +116,14 @@ class _Reader:
                 return after if after.kind == "person" else None
         return None
 
+    def _is_fragment(self) -> bool:
+        """As in "With both arms raised." and "Sitting." as answers: about whom the question is."""
+        if not self.items or not self.discourse.known or any(item.kind in ("person", "place") for item in self.items):
+            return False
+        first = self.sentence.tokens[self.items[0].first].lower
+        finite = any(item.text in ("be", "have", "do", "there", "it") for item in self.items)
+        return not finite and (first == "with" or (first.endswith("ing") and self.items[0].text in lex.VERBS))
+
     def _opens_with_phrase(self) -> bool:
         first = self.items[0]
         lower = self.sentence.tokens[first.first].lower
@@ -182,15 +159,23 @@ class _Reader:
         det = item.det.split()
         head = self.discourse.known[-1].mention.head if self.discourse.known else ""
         other = "other" in det or "others" in det
+        denied = item.first and self.sentence.tokens[item.first - 1].lower == "not" and det[0] in ("one", "a")
         quantity: Quantity = (
-            "all" if det[0] in ("both", "all", "each") else "none" if det[0] in ("none", "neither") else "some"
+            "none"
+            if denied
+            else "all"
+            if det[0] in ("both", "all", "each")
+            else "none"
+            if det[0] in ("none", "neither")
+            else "some"
         )
         if det[0] == "the" and item.count:
             quantity = "all"
         if other and "the" in det:
             quantity = "all" if item.plural else "one"
         item.kind, item.text, item.head = "person", "P", head
-        certain = bool(self.discourse.known) and not other
+        certain = not other
+        head = head or "person"
         item.mention = Mention(
             text=self.sentence.words_of(item),
             quantity=quantity,
@@ -220,12 +205,18 @@ class _Reader:
             if item.owner.kind == "person":
                 self._settle_owner(item.owner)
             return
-        if item.kind == "thing" and not (item.text.startswith("POSE") or item.head in ("spot", "place", "location")):
+        if item.kind == "thing" and not (
+            item.text.startswith("POSE") or item.head in ("spot", "place", "location", "weight", "seat", "area")
+        ):
             return
         of = index + 2 < len(self.items) and self.items[index + 1].text == "of"
         if of and item.kind == "thing" and self.items[index + 2].kind == "person":
             self._settle(index + 2, self.items[index + 2])
             item.owner = self.items[index + 2]
+        elif item.det.startswith("whose"):
+            item.owner = next(
+                (one for one in reversed(self.items[:index]) if one.kind == "person" and one.mention), None
+            )
         elif item.pronoun in lex.POSSESSIVES:
             owner = Item("person", "P", item.first, item.first + 1, pronoun=item.pronoun)
             owner.mention, owner.entity = self._refer(item.pronoun, self.sentence.tokens[item.first].lower, None)
@@ -263,58 +254,6 @@ class _Reader:
         if not self._governed(index, before) and item.owner is not None and item.owner.kind == "person":
             self.subject = (item.owner,)
             self.near = ()
-
-    def _governed(self, index: int, before: Item | None) -> bool:
-        """Whether a phrase belongs to a verb or preposition before it."""
-        if before is None or before.kind in ("place", "own_side"):
-            return False
-        if before.text == "be" and index == 1:
-            return False  # "Is the man standing?"
-        if before.text in ("do", "have", "be") and index == 1:
-            return False
-        if before.kind == "beside_of":
-            return True
-        if before.kind == "word":
-            return self._governs(index - 1, before) and not (before.text == "be" and self._inverted())
-        return True
-
-    def _governs(self, index: int, word: Item) -> bool:
-        """Whether a word is a verb or preposition; an unknown one is, if it looks like a verb."""
-        if word.text in _OPENERS:
-            return False
-        if word.text in lex.PREPOSITIONS or word.text in lex.VERBS:
-            return True
-        return index > 0 and self.sentence.tokens[word.first].lower.endswith(("s", "ing", "ed"))
-
-    def _inverted(self) -> bool:
-        """As in "To the left of the man is a woman": the subject follows."""
-        return self.items[0].kind in ("beside_of", "place") or self.items[0].text in ("next", "beside", "on", "in")
-
-    def _presented(self, index: int) -> bool:
-        """As in "There is a man", "the image shows a man", "we can see a man": he is what the sentence is about."""
-        verb = next((one for one in reversed(self.items[max(0, index - 3) : index]) if one.kind == "word"), None)
-        if verb is None:
-            return False
-        texts = [one.text for one in self.items[:index]]
-        shown = not any(one.kind == "person" for one in self.subject)
-        if verb.text == "be":
-            return "there" in texts or "here" in texts or (shown and texts[0] in ("it", "this", "that", "IMAGE"))
-        if verb.text == "of" and "IMAGE" in texts:
-            return shown
-        return shown and verb.text in (*lex.IMAGE_VERBS, "on", "at", "for") and self._is_image_sentence(texts)
-
-    def _is_image_sentence(self, texts: list[str]) -> bool:
-        return any(
-            text in ("IMAGE", "we", "you", "i", "one", "BARE", "scene", "CAMERA", "T", "as", "take", "look")
-            for text in texts
-        )
-
-    def _joined(self, index: int) -> bool:
-        """As in "A man and a woman": the second of several subjects."""
-        if index < 2 or self.items[index].kind != "person" or not self.subject:
-            return False
-        before, left = self.items[index - 1], self.items[index - 2]
-        return before.text == "and" and left is self.subject[-1] and left.kind == "person"
 
 
 def _bare_mention(sentence: Sentence, owner: Item) -> Mention:

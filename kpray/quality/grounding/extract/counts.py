@@ -13,7 +13,7 @@ from kpray.quality.grounding.extract.reading import Reading
 
 _VAGUE: Final = frozenset({"about", "around", "approximately", "roughly", "nearly", "almost", "or", "perhaps", "to"})
 _MORE: Final = frozenset({"least", "than", "over", "additional", "other", "another"})
-_FEWER: Final = frozenset({"most", "fewer", "less", "under", "up"})
+_FEWER: Final = frozenset({"most", "fewer", "less", "under"})
 _EXACT: Final = frozenset({"only", "exactly", "just", "total", "altogether", "single", "lone"})
 
 
@@ -91,8 +91,13 @@ def _is_whole(reading: Reading, index: int) -> bool:
         "view",
         "within",
         "it",
+        "only",
+        "alone",
+        "exist",
     ):
         texts.pop(0)
+    if texts[:3] == ["and", "P", "else"] or texts[:4] == [",", "and", "P", "else"]:
+        texts = []
     tail_is_plain = not texts or texts[0] in (".", ";", ":", "!", "?", ",")
     return tail_is_plain and (_is_shown(reading, index) or len(texts) < len(rest))
 
@@ -105,11 +110,11 @@ def _is_shown(reading: Reading, index: int) -> bool:
         return (
             not after
             or after[0] == "."
-            or bool({"IMAGE", "visible", "present", "here"} & set(after))
+            or bool({"IMAGE", "visible", "present", "here", "picture", "depict", "show", "feature"} & set(after))
             or ("see" in after or "appear" in after)
         )
     texts = [one.text for one in items[:index]]
-    if "there" in texts or "IMAGE" in texts:
+    if "there" in texts or "IMAGE" in texts or "CAMERA" in texts:
         return items[index - 1].text in (
             "be",
             "not",
@@ -122,7 +127,7 @@ def _is_shown(reading: Reading, index: int) -> bool:
             "total",
             "at",
         )
-    return any(text in texts for text in ("we", "you", "T", "scene")) and items[index - 1].text in (
+    return any(text in texts for text in ("we", "you", "i", "one", "T", "scene")) and items[index - 1].text in (
         *lex.IMAGE_VERBS,
         "only",
         "just",
@@ -130,22 +135,32 @@ def _is_shown(reading: Reading, index: int) -> bool:
     )
 
 
+_PEOPLE: Final = frozenset({"people", "persons", "individuals", "humans", "men", "subjects"})
+_NUMBER_IS: Final = frozenset({"is", "equals", "amounts"})
+
+
 def _number_of_people(reading: Reading) -> None:
-    """As in "The number of people in the image is four"."""
+    """As in "The number of people in the image is four", "the people in the picture number four"."""
     tokens = reading.sentence.tokens
     lowers = [token.lower for token in tokens]
-    if "number" not in lowers or "of" not in lowers:
+    if "number" not in lowers and "total" not in lowers:
         return
-    start = lowers.index("number")
-    if lowers[start + 1 : start + 3] not in (["of", "people"], ["of", "persons"]) or start == 0:
-        return
-    last = lowers[-2] if lowers[-1] == "." and len(lowers) > 1 else lowers[-1]
-    number = lex.NUMBERS.get(last, int(last) if last.isdigit() and last.isascii() else None)
-    if number is None or "is" not in lowers[start:]:
+    start = lowers.index("number") if "number" in lowers else lowers.index("total")
+    last = len(tokens) - 1 - (lowers[-1] == ".")
+    number = read_number(lowers[last])
+    counted = lowers[start + 1 : start + 2] == ["of"] and bool(_PEOPLE & set(lowers[start + 2 : start + 4]))
+    told = bool(_PEOPLE & set(lowers[:start])) and lowers[0] == "the" and last - start <= 2
+    if number is None or start == 0 or not ((counted and _NUMBER_IS & set(lowers[start:])) or told):
         return
     mention = Mention(text="people", quantity="all", head="person")
-    end = tokens[-2].end if lowers[-1] == "." else tokens[-1].end
-    reading.claims.append(Claim(reading.turn, tokens[start].start, end, "person_count", str(number), mention))
+    reading.claims.append(
+        Claim(reading.turn, tokens[start].start, tokens[last].end, "person_count", str(number), mention)
+    )
+
+
+def read_number(word: str) -> int | None:
+    """A number in words or digits; None for anything else."""
+    return lex.NUMBERS.get(word, int(word) if word.isdigit() and word.isascii() and len(word) < 4 else None)
 
 
 def _add(reading: Reading, index: int, item: Item, number: int, *, at_least: bool) -> None:

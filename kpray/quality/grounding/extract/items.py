@@ -31,6 +31,11 @@ class Item:
         pronoun: Whose part it is ("his").
         mention: Of a person.
         entity: Of a person; -1 where it is not known.
+        where: Of a person: the place in the image that the words behind the noun say.
+        rank: Likewise, the ordinal.
+        rank_from: Likewise, the side of the image that it counts from.
+        having: Likewise, lemmas of things.
+        until: Index after the last token of these words; 0 without any.
     """
 
     kind: str
@@ -48,6 +53,11 @@ class Item:
     pronoun: str = ""
     mention: Mention | None = None
     entity: int = -1
+    where: str = ""
+    rank: int | None = None
+    rank_from: str = ""
+    having: tuple[str, ...] = ()
+    until: int = 0
 
     @property
     def is_phrase(self) -> bool:
@@ -93,7 +103,9 @@ class Sentence:
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Characters of the text from item `first` up to and with item `last`."""
-        return self.tokens[self.items[first].first].start, self.tokens[self.items[last].last - 1].end
+        chosen = self.items[first : last + 1]  # rewritten sentences have another order than the text
+        start, end = min(item.first for item in chosen), max(item.last for item in chosen)
+        return self.tokens[start].start, self.tokens[end - 1].end
 
     def words_of(self, item: Item) -> str:
         """An item as written."""

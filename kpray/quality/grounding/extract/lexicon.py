@@ -53,6 +53,8 @@ MOUNTS: Final = _words("mount")
 UNHELD: Final = _words("unheld")
 DETERMINERS: Final = _words("determiner")
 NUMBERS: Final[Mapping[str, int]] = _tables()["number"]
+DUOS: Final[Mapping[str, int]] = _tables()["duo"]
+"""Collective nouns, and how many people they are."""
 ORDINALS: Final[Mapping[str, int]] = _tables()["ordinal"]
 PREPOSITIONS: Final = _words("preposition")
 CONJUNCTIONS: Final = _words("conjunction")

@@ -10,34 +10,17 @@ import msgspec
 
 from kpray.quality.grounding.claims import Mention
 from kpray.quality.grounding.extract import lexicon as lex
+from kpray.quality.grounding.extract.following import PLACES, Place, what_follows
 from kpray.quality.grounding.extract.items import Item, Sentence
 
 Quantity = Literal["one", "all", "some", "none"]
-Place = Literal["", "image_left", "image_right", "middle", "foreground", "background"]
 
-_BEING: Final = ("be", "stand", "sit")
-_PLACES: Final[dict[str, Place]] = {
-    "image_left": "image_left",
-    "left": "image_left",
-    "left-hand": "image_left",
-    "right-hand": "image_right",
-    "leftmost": "image_left",
-    "image_right": "image_right",
-    "right": "image_right",
-    "rightmost": "image_right",
-    "middle": "middle",
-    "center": "middle",
-    "centre": "middle",
-    "foreground": "foreground",
-    "background": "background",
-}
-_HAVING: Final = ("wear", "hold", "carry", "have", "grip", "grasp", "clutch", "use")
-_SEEN: Final = ("see", "show", "picture", "visible", "locate", "position", "situate", "place", "find", "capture")
 _ARTICLE_WORDS: Final = ("the", "this", "that", "these", "those", "both", "all")
 _EACH: Final = lex.words("each every everyone everybody nobody no none neither one someone somebody")
 _EMPTY_WORDS: Final = lex.words(
     """
-    main only single lone sole visible one two three four five first second third fourth fifth last other
+    main only single lone sole visible solitary pictured photographed depicted shown
+    portrayed centermost centremost middlemost one two three four five first second third fourth fifth last other
     pictured same various several central person own very left right middle center centre leftmost rightmost
     """
 )
@@ -85,6 +68,9 @@ class Discourse:
         if not det or det[0] not in _ARTICLE_WORDS or mention.quantity not in ("one", "all") or mention.other:
             return None
         fits = [known for known in self.known if _fits(known, item, mention)]
+        if not fits and det == ["that"]:  # "that person", of whom the last sentence speaks
+            near = [known for known in self.known if not known.plural and self.sentence - known.sentence <= 1]
+            fits = near if mention.head == "person" and not mention.words else []
         return fits[-1] if len(fits) == 1 else None
 
     def note_subject(self, item: Item) -> None:
@@ -104,7 +90,7 @@ class Discourse:
         gender = lex.PRONOUN_GENDER.get(pronoun, "any")
         for item in preferred:
             if item.mention and _means_each(item):
-                return msgspec.structs.replace(item.mention, text=span_text), item.entity
+                return item.mention, item.entity  # "everyone ... their" still says everyone
             if item.mention and item.entity >= 0 and _agrees(item.mention.head, gender, item.plural):
                 return msgspec.structs.replace(item.mention, text=span_text), item.entity
         recent = [known for known in self.known if self.sentence - known.sentence <= 3]
@@ -166,25 +152,38 @@ def make_mention(sentence: Sentence, index: int) -> Mention:
     item = sentence.items[index]
     det = item.det.split()
     follows = what_follows(sentence, index)
-    ordinal = next((lex.ORDINALS[word] for word in det if word in lex.ORDINALS), None) or follows.ordinal
+    ordinal = next((lex.ORDINALS[word] for word in det if word in lex.ORDINALS), None) or item.rank or follows.ordinal
+    start, end = sentence.span(index, follows.end)
+    if item.until:
+        end = max(end, sentence.tokens[item.until - 1].end)
     return Mention(
-        text=sentence.text[slice(*sentence.span(index, follows.end))],
+        text=sentence.text[start:end],
         quantity="none" if _is_not_one(sentence, item) else _quantity(item, det),
         count=item.count if item.count and item.count > 1 and not item.at_least else None,
         head=item.head,
         words=tuple(word for word in (*item.words, *follows.words) if word not in _EMPTY_WORDS),
-        place=_PLACES.get(item.words[-1] if item.words else "", "") or ("" if ordinal else follows.place),
+        place=PLACES.get(item.words[-1] if item.words else "", "")
+        or ("" if ordinal else _place(item.where) or follows.place),
         ordinal=ordinal,
-        ordinal_from=follows.ordinal_from,
-        objects=tuple(follows.objects),
+        ordinal_from=_rank_from(item) or follows.ordinal_from,
+        objects=tuple(dict.fromkeys((*item.having, *follows.objects))),
         other=any(word in ("other", "others") for word in sentence.words_of(item).lower().split()),
     )
+
+
+def _place(where: str) -> Place:
+    return PLACES.get(where, "")
+
+
+def _rank_from(item: Item) -> Literal["", "image_left", "image_right"]:
+    place = PLACES.get(item.rank_from, "")
+    return place if place in ("image_left", "image_right") else ""
 
 
 def _is_not_one(sentence: Sentence, item: Item) -> bool:
     """As in "not a single skier", "not one of them"."""
     before = sentence.tokens[item.first - 1].lower if item.first else ""
-    return before == "not" and (item.det.startswith("one") or item.det == "a single")
+    return before == "not" and item.det.startswith(("one", "a single"))
 
 
 def _quantity(item: Item, det: list[str]) -> Quantity:
@@ -216,89 +215,3 @@ def _quantity(item: Item, det: list[str]) -> Quantity:
     if not item.plural:
         return "one"
     return "all" if first in _ARTICLE_WORDS or item.count else "some"
-
-
-@dataclass(slots=True)
-class Following:
-    """What identifies a person after the noun, and the last item of it."""
-
-    end: int
-    place: Place = ""
-    ordinal: int | None = None
-    ordinal_from: Literal["", "image_left", "image_right"] = ""
-    words: list[str] = field(default_factory=list)
-    objects: list[str] = field(default_factory=list)
-
-
-def what_follows(sentence: Sentence, index: int) -> Following:
-    """Read "on the left", "second from the right", "in a red shirt", "who holds the bat"."""
-    items = sentence.items
-    found = Following(index)
-    here = index + 1
-    while here < len(items):
-        item = items[here]
-        after = items[here + 1] if here + 1 < len(items) else None
-        if item.kind == "place":
-            found.place = found.place or _PLACES.get(item.head, "")
-            found.end, here = here, here + 1
-        elif after is None:
-            break
-        elif _tells_order(item) and (item.kind == "bare" or found.ordinal is None):
-            found.ordinal = next(lex.ORDINALS[word] for word in item.det.split() if word in lex.ORDINALS)
-            here += 1
-        elif item.text == "from" and after.side in ("left", "right"):
-            found.ordinal_from = "image_left" if after.side == "left" else "image_right"
-            found.end, here = here + 1, here + 2
-        elif after.text == "T" and (_names(sentence, index, here) or _goes_on(found, index, item, after)):
-            _note(after, found)
-            found.end, here = here + 1, here + 2
-        elif _is_passed_over(item, after, first=here == index + 1):
-            here += 2 if item.text in ("who", "that") and after.text in _BEING else 1
-        else:
-            break
-    return found
-
-
-def _tells_order(item: Item) -> bool:
-    """As in "second from the left", "in the second position from the left"."""
-    position = item.kind == "thing" and item.text.startswith("POSE")
-    return (item.kind == "bare" or position) and any(word in lex.ORDINALS for word in item.det.split())
-
-
-def _goes_on(found: Following, index: int, item: Item, after: Item) -> bool:
-    """As in "in a red shirt and a hat"."""
-    return item.text == "and" and found.end > index and after.head in lex.WORN
-
-
-def _is_passed_over(item: Item, after: Item, *, first: bool) -> bool:
-    """Words between the noun and what identifies: "who is", "seen" in front of a place, "starting" of "from"."""
-    if item.text in ("who", "that"):
-        return first and (after.text in (*_BEING, *_HAVING) or _tells_order(after))
-    if item.text in ("start", "count", "position", "spot"):
-        return after.text == "from"
-    if item.text == "in":
-        return _tells_order(after)
-    if item.text == "here":
-        return not first
-    found = after.kind == "place" or after.text in (*_SEEN, "here") or _tells_order(after)
-    return item.text in (*_BEING, *_SEEN, "kneel", "crouch", "squat", "appear") and found
-
-
-def _names(sentence: Sentence, index: int, here: int) -> bool:
-    """Whether the item at `here` and the thing after it say who is meant, rather than what that person does."""
-    item, after = sentence.items[here], sentence.items[here + 1]
-    if item.text in ("in", "with"):
-        return True
-    if item.text == "on":
-        return after.head in lex.MOUNTS and here == index + 1 and sentence.items[index].det.startswith("the")
-    if item.text not in _HAVING:
-        return False
-    relative = sentence.items[here - 1].text in ("who", "that")
-    participle = sentence.tokens[item.first].lower.endswith("ing")
-    return relative or (participle and here == index + 1)
-
-
-def _note(thing: Item, found: Following) -> None:
-    found.words.extend((*thing.words, thing.head) if thing.head in lex.WORN else thing.words)
-    if thing.head not in lex.COLOURS:
-        found.objects.append(thing.head)

@@ -9,6 +9,16 @@ from kpray.quality.grounding.extract.items import Item
 from kpray.quality.grounding.text import Token
 
 _SIDES: Final = ("left", "right")
+_SIDE_WORDS: Final = lex.words(
+    "left right left-hand right-hand leftmost rightmost left-most right-most lefthand righthand"
+)
+_FAR: Final = lex.words("far immediate very extreme lower upper bottom top front back outer exact dead")
+_PARTS: Final = lex.words(
+    """
+    side edge part half corner third end portion border margin hand-side area region section quarter boundary
+    """
+)
+_SEERS: Final = lex.words("viewer observer photographer camera onlooker spectator reader beholder")
 _STATES: Final = lex.words(
     """
     raise lift bend cross fold clasp extend stretch spread flex lower outstretch tuck lock
@@ -27,9 +37,11 @@ class Places:
         self.size = len(tokens)
 
     def _place(self, at: int) -> Item | None:
+        if self.lower[at] == "from":
+            return self._from_side(at)
         side = self._side_word(at)
         if side is None:
-            return None
+            return self._noun_of_image(at)
         end, name, own = side
         if own:
             return Item("own_side", "OWNSIDE", at, end)
@@ -44,6 +56,40 @@ class Places:
             text = "ASIDE" if aside else f"{name.upper()}OF"
             return Item("beside_of", text, at, end + 1, head=name)
         return Item("place", "PLACE", at, end, head=f"image_{name}" if name in _SIDES else name)
+
+    def _from_side(self, at: int) -> Item | None:
+        """As in "from the far left side of the image"."""
+        here = at + 1
+        while here < self.size and self.lower[here] in ("the", *_FAR):
+            here += 1
+        here = self._after_owner(here)
+        if here >= self.size or here == at + 1 or _side_name(self.lower[here]) not in _SIDES:
+            return None
+        head = f"image_{_side_name(self.lower[here])}"
+        here = self._after_part(here + 1)
+        return Item("from", "FROM", at, self._of_image(here) or here, head=head)
+
+    def _noun_of_image(self, at: int) -> Item | None:
+        """As in "the left half of the image" without a preposition."""
+        side = _side_name(self.lower[at + 1]) if at + 2 < self.size else None
+        if self.lower[at] != "the" or side not in _SIDES:
+            return None
+        here = self._after_part(at + 2)
+        end = self._of_image(here) if here > at + 2 else 0
+        return Item("place", "PLACE", at, end, head=f"image_{side}") if end else None
+
+    def _after_owner(self, at: int) -> int:
+        """Index after "the image's", "the viewer's": sides of these are the image's."""
+        here = at + 1 if at < self.size and self.lower[at] == "the" else at
+        owner = here + 1 < self.size and self.lower[here + 1] in ("'s", "'")
+        return here + 2 if owner and (self.lemma[here] in lex.IMAGE or self.lemma[here] in _SEERS) else at
+
+    def _after_part(self, at: int) -> int:
+        """Index after "hand side", "edge", "third"."""
+        here = at
+        if here + 1 < self.size and self.lower[here] in ("hand", "-hand") and self.lower[here + 1] in _PARTS:
+            here += 1
+        return here + 1 if here < self.size and self.lower[here] in _PARTS else here
 
     def _than(self, at: int) -> int:
         """Index after "in the picture than", or 0."""
@@ -64,13 +110,18 @@ class Places:
             "close",
             "immediately",
             "directly",
+            "more",
+            "just",
+            "well",
+            "slightly",
         ):
             here += 1
             led = True
-        if here < size and lower[here] in ("to", "on", "at", "toward", "towards", "in", "from", "facing"):
-            if lower[here] in ("from", "facing"):
-                return None
+        if here < size and lower[here] in ("to", "on", "at", "toward", "towards", "in", "near", "nearest", "by"):
             here += 1
+            led = True
+        if here + 1 < size and lower[here] == "the" and lower[here + 1] == "direction":
+            here += 3
             led = True
         led = led or (here < size and lower[here] == "the" and here > 0 and self.lemma[here - 1] == "face")
         if not led:
@@ -78,9 +129,11 @@ class Places:
         if here < size and lower[here] in ("his", "her", "their", "its", "your", "my"):
             own = True
             here += 1
+        elif self._after_owner(here) > here:
+            here = self._after_owner(here)
         elif here < size and lower[here] == "the":
             here += 1
-        while here < size and lower[here] in ("far", "immediate", "very", "extreme", "lower", "upper", "bottom", "top"):
+        while here < size and lower[here] in _FAR:
             here += 1
         if here >= size:
             return None
@@ -88,10 +141,9 @@ class Places:
         if name is None:
             return None
         here += 1
-        if here < size and lower[here] in ("hand", "-hand") and here + 1 < size and lower[here + 1] == "side":
-            here += 1
-        if here < size and lower[here] in ("side", "edge", "part", "half", "corner", "third", "end", "portion"):
-            here += 1
+        part = self._after_part(here)
+        if part > here:
+            here = part
         elif here < size and self._starts_noun(here):
             return None
         if name in ("middle", "foreground", "background") and own:
@@ -122,12 +174,14 @@ class Places:
 
     def _starts_noun(self, at: int) -> bool:
         lemma = self.lemma[at]
+        if self.lower[at].endswith("ing"):  # "on the left facing the camera"
+            return False
         return lemma in lex.PARTS or lemma in lex.GENDER or lemma in lex.THINGS or lemma in _STATES
 
 
 def _side_name(lower: str) -> str | None:
-    if lower in ("left", "right", "left-hand", "right-hand", "leftmost", "rightmost"):
+    if lower.startswith(("left", "right")) and lower in _SIDE_WORDS:
         return "left" if lower.startswith("left") else "right"
-    if lower in ("middle", "center", "centre"):
+    if lower in ("middle", "center", "centre", "midst"):
         return "middle"
     return lower if lower in ("foreground", "background") else None

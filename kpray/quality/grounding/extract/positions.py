@@ -13,7 +13,8 @@ from kpray.quality.grounding.extract.reading import Reading, as_thing
 RESTING: Final = lex.words(
     """
     be stand sit ride lie kneel perch crouch balance place position locate situate seat squat see find up rest
-    recline pose
+    recline pose appear show picture photograph remain stay wait capture depict set station park feature portray
+    mount lean
     """
 )
 
@@ -21,7 +22,7 @@ RESTING: Final = lex.words(
 def find_position(reading: Reading, index: int, item: Item) -> None:
     """Add the claim of a "to the left of" at an item."""
     items = reading.sentence.items
-    if item.text == "ASIDE" or index + 1 >= len(items):
+    if index + 1 >= len(items):
         return
     reference = items[index + 1]
     if reference.kind not in ("person", "thing") or reference.text == "IMAGE":
@@ -65,10 +66,11 @@ def _inverted(reading: Reading, index: int) -> tuple[Item, ...]:
         items[here].kind == "place" or items[here].text in (",", "there", "we", "you", "can", "see")
     ):
         here += 1
+    seen = items[here - 1].text == "see"
     verb_seen = here < len(items) and items[here].kind == "word" and items[here].text in (*RESTING, *lex.IMAGE_VERBS)
     here += 1 if verb_seen else 0
     comma_seen = items[here - 1].text == ","
-    if here < len(items) and (verb_seen or comma_seen) and items[here].kind in ("person", "thing"):
+    if here < len(items) and (verb_seen or comma_seen or seen) and items[here].kind in ("person", "thing"):
         return (items[here],)
     return ()
 
@@ -76,7 +78,11 @@ def _inverted(reading: Reading, index: int) -> tuple[Item, ...]:
 def _located(reading: Reading, index: int) -> tuple[Item, ...]:
     items = reading.sentence.items
     before = items[index - 1] if index else None
-    spot = before is not None and before.kind == "thing" and before.head in ("spot", "place", "position", "location")
+    spot = (
+        before is not None
+        and before.kind == "thing"
+        and before.head in ("spot", "place", "position", "location", "area", "space")
+    )
     if before is not None and before.kind in ("person", "thing") and before.text != "IMAGE" and not spot:
         return (before,)
     chosen = reading.subjects.finite[index]

@@ -10,28 +10,54 @@ import msgspec
 
 from kpray.quality.grounding.claims import Claim, Mention
 from kpray.quality.grounding.extract import lexicon as lex
+from kpray.quality.grounding.extract.absorb import absorb
 from kpray.quality.grounding.extract.bodies import find_bodies
 from kpray.quality.grounding.extract.clauses import read_subjects
-from kpray.quality.grounding.extract.counts import find_counts
+from kpray.quality.grounding.extract.counts import find_counts, read_number
+from kpray.quality.grounding.extract.following import what_follows
 from kpray.quality.grounding.extract.items import Sentence
 from kpray.quality.grounding.extract.limbs import find_limbs
-from kpray.quality.grounding.extract.people import Discourse, what_follows
+from kpray.quality.grounding.extract.people import Discourse
 from kpray.quality.grounding.extract.phrases import Chunker
 from kpray.quality.grounding.extract.reading import Reading
 from kpray.quality.grounding.extract.relations import find_relations
+from kpray.quality.grounding.extract.rewrite import rewrite
 from kpray.quality.grounding.extract.scope import read_scopes
 from kpray.quality.grounding.text import Analyzer, SimpleAnalyzer, Token
 
 _FINDERS: Final = (find_counts, find_bodies, find_limbs, find_relations)
-_POLAR: Final = frozenset({"is", "are", "does", "do", "has", "have", "can", "isn't", "aren't", "doesn't"})
+_POLAR: Final = lex.words("is are does do has have can isn't aren't doesn't would")
+_TAGS: Final = lex.words("right correct true yes")
 _PLAIN_WORDS: Final = lex.words(
     """
     are is there in the this image picture photo photograph scene visible present shown seen be can you see does
-    show total altogether ? do appear we
+    show total altogether ? . do appear we pictured depicted 's 're exist shows featured exactly on here captured
     """
 )
-_YES: Final = frozenset({"yes", "yeah", "yep", "correct", "indeed", "right", "absolutely", "certainly"})
-_NO: Final = frozenset({"no", "nope"})
+_PEOPLE_WORDS: Final = lex.words("people persons individuals humans")
+_NUMBER_QUESTIONS: Final = [
+    words.split()
+    for words in (
+        "how many",
+        "what is the number of",
+        "what is the total number of",
+        "what 's the number of",
+        "count the",
+        "count all the",
+        "tell me the number of",
+        "tell me how many",
+    )
+]
+_COUNTING: Final = lex.words(
+    """
+    there are is a the total of only just exactly i we you can see count it in all answer number people persons person
+    individuals image picture photo scene visible to be shown together altogether
+    """
+)
+_YES: Final = lex.words(
+    "yes yeah yep correct indeed right absolutely certainly exactly definitely sure true affirmative agreed"
+)
+_NO: Final = lex.words("no nope incorrect false wrong")
 _SAID: Final = frozenset({"not", "never", "no", "long"})
 """What has had its say once the scopes are read."""
 _IMAGE_TAG: Final = "<image>"
@@ -103,8 +129,10 @@ def _without_presumed(reading: Reading) -> list[Claim]:
 def _reading(turn: int, text: str, tokens: list[Token], discourse: Discourse) -> Reading:
     sentence = Chunker(text, tokens).read()
     discourse.sentence += 1
+    absorb(sentence)
     if tokens[-1].lower == "?":
         _straighten(sentence)
+    rewrite(sentence)
     scopes = read_scopes(sentence)
     kept = [index for index, item in enumerate(sentence.items) if item.text not in _SAID]
     sentence.items = [sentence.items[index] for index in kept]
@@ -182,7 +210,8 @@ def _read_question(turn: int, text: str, sentences: list[list[Token]], discourse
     last = sentences[-1]
     claims = _read(turn, text, last, discourse, is_question=True)
     alternatives = any(token.lower == "or" for token in last)
-    polar = last[0].lower in _POLAR and last[-1].lower == "?"
+    tagged = len(last) > 3 and last[-2].lower in _TAGS and last[-3].lower == ","
+    polar = (last[0].lower in _POLAR or tagged) and last[-1].lower == "?"
     return claims if polar and not alternatives and last[0].lower != "can" else []
 
 
@@ -191,6 +220,8 @@ def _answered(pending: list[Claim], turn: int, sentences: list[list[Token]]) -> 
     if not pending or not sentences:
         return []
     first = sentences[0][0]
+    if first.lower == "that" and len(sentences[0]) > 2:  # "That's right."
+        first = sentences[0][2]
     if first.lower in _NO and len(pending) == 1 and _can_deny(pending[0]):
         return [_moved(pending[0], turn, first, negated=not pending[0].negated)]
     if first.lower in _YES:
@@ -200,24 +231,22 @@ def _answered(pending: list[Claim], turn: int, sentences: list[list[Token]]) -> 
 
 def _asks_number(sentences: list[list[Token]]) -> bool:
     """As in "How many people are in the picture?"; not "How many people are sitting?"."""
-    if not sentences or len(sentences[-1]) < 4:
-        return False
-    lowers = [token.lower for token in sentences[-1]]
-    asked = lowers[:3] in (["how", "many", "people"], ["how", "many", "persons"])
-    return asked and all(word in _PLAIN_WORDS for word in lowers[3:])
+    lowers = [token.lower for token in sentences[-1]] if sentences else []
+    people = next((index for index, lower in enumerate(lowers) if lower in _PEOPLE_WORDS), 0)
+    asked = lowers[:people] in _NUMBER_QUESTIONS
+    return asked and all(word in _PLAIN_WORDS for word in lowers[people + 1 :])
 
 
 def _number_alone(turn: int, sentences: list[list[Token]]) -> list[Claim]:
-    """The answer "Two."."""
+    """The answer "Two.", "There are two.", "A total of two."."""
     words = [token for token in sentences[0] if token.lower[0].isalnum()] if sentences else []
-    if len(words) != 1:
+    numbers = [token for token in words if read_number(token.lower) is not None]
+    others = {token.lower for token in words if token not in numbers}
+    if len(numbers) != 1 or others - _COUNTING:
         return []
-    lower = words[0].lower
-    number = lex.NUMBERS.get(lower, int(lower) if lower.isascii() and lower.isdigit() else None)
-    if number is None:
-        return []
-    who = Mention(text=lower, quantity="all", head="person")
-    return [Claim(turn, words[0].start, words[0].end, "person_count", str(number), who)]
+    who = Mention(text=numbers[0].lower, quantity="all", head="person")
+    value = str(read_number(numbers[0].lower))
+    return [Claim(turn, numbers[0].start, numbers[0].end, "person_count", value, who)]
 
 
 def _can_deny(claim: Claim) -> bool:

@@ -12,7 +12,7 @@ from kpray.quality.grounding.extract.positions import find_position
 from kpray.quality.grounding.extract.reading import Reading
 from kpray.quality.grounding.extract.surroundings import find_beside, find_on, is_by
 
-_HOLD: Final = lex.words("hold grip grasp carry clutch wield cradle brandish")
+_HOLD: Final = lex.words("hold grip grasp carry clutch wield cradle brandish clasp grab seize snatch tote lug")
 _SWING: Final = frozenset({"swing"})
 
 
@@ -27,7 +27,7 @@ def find_relations(reading: Reading) -> None:
             _touch(reading, index)
         elif item.text in ("next", "beside", "alongside") or is_by(reading, index):
             find_beside(reading, index)
-        elif item.text in ("on", "ride", "atop"):
+        elif item.text in ("on", "ride", "atop", "upon", "aboard", "astride"):
             find_on(reading, index, item)
         elif item.kind == "part" and item.text == "HAND":
             _hand(reading, index, item)

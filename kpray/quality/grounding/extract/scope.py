@@ -35,8 +35,8 @@ _UNREAL: Final = lex.words(
     can could should would will shall must ought need want wish plan intend try attempt prepare aim hope help
     allow enable require encourage recommend advise prevent avoid imagine pretend learn important essential
     crucial necessary usually typically generally commonly normally frequently often sometimes always ideally
-    rarely tend once before after until unless when whenever whether ready able about going used goal purpose
-    possible expect risk chance improve ensure promote reduce maintain minimize maximize provide
+    rarely tend before after until unless when whenever whether ready able about going used goal purpose
+    possible expect risk chance improve ensure promote reduce minimize maximize provide
     """
 )
 _ENDS: Final = lex.words(
@@ -44,10 +44,11 @@ _ENDS: Final = lex.words(
     ; : but however while whereas although though ( ) — – --
     """
 )
-_SEEING: Final = frozenset({"see", "observe", "spot", "notice", "find", "tell", "say", "view"})
+_SEEING: Final = frozenset({"count", "see", "observe", "spot", "notice", "find", "tell", "say", "view"})
+_THINKING: Final = frozenset({"say", "guess", "think", "be", "have"})
 _MODALS: Final = lex.words("can could should would will shall must may might")
 _RULE_WORDS: Final = lex.words("often usually typically generally commonly normally frequently sometimes always tend")
-_EXCEPTIONS: Final = frozenset({"except", "excluding", "else"})
+_EXCEPTIONS: Final = frozenset({"except", "excluding"})
 _EVERYBODY: Final = frozenset({"all", "everyone", "everybody", "nobody", "none", "no"})
 _SCREENS: Final = frozenset(
     {"tv", "television", "screen", "poster", "painting", "billboard", "mural", "magazine", "sign"}
@@ -81,10 +82,21 @@ def _has_picture(sentence: Sentence) -> bool:
     return False
 
 
+def _excludes_some(sentence: Sentence) -> bool:
+    """As in "everyone else"; "nobody else" and "as if nothing else mattered" leave nobody out."""
+    return any(
+        item.text == "else"
+        and before.kind == "person"
+        and before.det.split()[:1] != ["nobody"]
+        and "no" not in before.det
+        for before, item in itertools.pairwise(sentence.items)
+    )
+
+
 def _is_way(sentence: Sentence) -> bool:
     """As in "By leaning forward, he can gain speed"; and rules, which "often" and its like give away."""
     texts = {item.text for item in sentence.items}
-    if texts & _EXCEPTIONS or _has_picture(sentence):
+    if texts & _EXCEPTIONS or _has_picture(sentence) or _excludes_some(sentence):
         return True
     return bool(texts & _RULE_WORDS) or (sentence.tokens[0].lower == "by" and bool(texts & _MODALS))
 
@@ -96,19 +108,10 @@ class _Reader:
         self.sentence = sentence
         self.items = sentence.items
         self.negated = self.hedged = self.unreal = self.infinitive = self.seen_verb = False
-        self.whole = (
-            _is_general(sentence)
-            or _is_way(sentence)
-            or sentence.tokens[0].lower
-            in (
-                "if",
-                "when",
-                "whenever",
-                "unless",
-                "should",
-                "imagine",
-            )
-        )
+        first = [token.lower for token in sentence.tokens[:3]]
+        self.looking = first[:1] == ["when"] and (first[1:2] == ["looking"] or first[1:2] in (["we"], ["you"], ["one"]))
+        opened = first[0] in ("if", "when", "whenever", "unless", "should", "imagine") and not self.looking
+        self.whole = opened or _is_general(sentence) or _is_way(sentence)
 
     def step(self, index: int, item: Item) -> Scope:
         """Take one item in, and say what holds at it."""
@@ -138,13 +141,16 @@ class _Reader:
     def _word(self, index: int, text: str, lower: str) -> None:
         if text in _ENDS or (text == "with" and not self.infinitive):
             self._new_clause(text)
+        elif text == "," and self.looking:
+            self.looking = self.unreal = False  # "When we look at the man, ..."
         elif text == ",":
             self.negated = self.negated and self._text(index + 1) in ("or", "nor")
             self.infinitive = False
         elif text in _NEGATIONS or lower == "n't" or (text == "no" and self._text(index + 1) == "long"):
             self._deny(index, text)
         elif text == "far" and self._text(index + 1) == "from":
-            self.unreal = True
+            after = self.items[index + 2] if index + 2 < len(self.items) else None
+            self.unreal = self.unreal or after is None or after.kind == "word"  # "far from straight"
         elif text in ("rather", "instead") and self._text(index + 1) in ("than", "of"):
             self.negated = True
         elif text == "if":
@@ -166,7 +172,8 @@ class _Reader:
         """As in "not", but neither "not only ... but" nor "why not"."""
         if self._text(index + 1) in ("only", "just", "merely", "simply"):
             return
-        if index + 1 < len(self.items) and self.items[index + 1].det.startswith(("a single", "one")):
+        after = self.items[index + 1] if index + 1 < len(self.items) else None
+        if after is not None and after.kind in ("person", "bare") and after.det.startswith(("a single", "one")):
             return  # nobody: the phrase says it
         if self._det(index + 1) in ("all", "both", "every", "each", "everyone", "everybody"):
             self.unreal = True
@@ -182,7 +189,7 @@ class _Reader:
     def _to(self, index: int) -> None:
         """As in "to" in front of a verb makes a goal, unless something only seems to be so."""
         after = self.items[index + 1] if index + 1 < len(self.items) else None
-        if after is None or after.kind != "word":
+        if after is None or after.kind != "word" or after.text in lex.PRONOUNS or after.text in ("me", "us"):
             return
         verb = self.sentence.tokens[after.first]
         if verb.lower != verb.lemma or not verb.lower.isalpha():
@@ -190,7 +197,8 @@ class _Reader:
         before = self._text(index - 1)
         told = self.hedged and before in ("appear", "seem", "look", "likely", "presume", "suppose", "believe", "assume")
         told = told or (before in ("see", "show", "know") and verb.lemma in ("be", "have"))
-        used = before == "HAND" and verb.lemma in ("hold", "grip", "grasp", "carry", "touch")
+        faced = verb.lemma == "face" and "turn" in (self._text(index - 1), self._text(index - 2))
+        used = faced or (before == "HAND" and verb.lemma in ("hold", "grip", "grasp", "carry", "touch"))
         self.infinitive = self.infinitive or not (told or used)
 
     def _other(self, index: int, text: str, lower: str) -> None:
@@ -198,8 +206,9 @@ class _Reader:
         if text in ("can", "could") and (after in _SEEING or (after == "be" and self._text(index + 2) in _SEEING)):
             return
         if text in ("may", "might"):
-            self.hedged, self.unreal = self.hedged or after == "be", self.unreal or after != "be"
-        elif text in _HEDGES or (text in _LOOKS and after in ("to", "like", "as", "that")) or lower == "suggests":
+            state = after in ("be", "have") or self._next_lower(index) == "well"
+            self.hedged, self.unreal = self.hedged or state, self.unreal or not state
+        elif self._is_hedge(index, text, lower):
             self.hedged = True
         elif text in _LOOKS and index + 1 < len(self.items) and lower.startswith("appear"):
             self.hedged = self.items[index + 1].kind == "word" and after not in (
@@ -215,6 +224,17 @@ class _Reader:
             self.unreal = after != "that" or self.unreal
         elif text in _UNREAL or lower in _PAST:
             self.unreal = self.unreal or not (text == "about" and after != "to")
+
+    def _is_hedge(self, index: int, text: str, lower: str) -> bool:
+        """As in "would say", "must be", "likely", "appears to"."""
+        after = self._text(index + 1)
+        thought = text in ("would", "must") and bool({after, self._text(index + 2)} & _THINKING)
+        likened = text in _LOOKS and after in ("to", "like", "as", "that")
+        return thought or text in _HEDGES or likened or lower == "suggests"
+
+    def _next_lower(self, index: int) -> str:
+        after = self.items[index].last
+        return self.sentence.tokens[after].lower if after < len(self.sentence.tokens) else ""
 
     def _text(self, index: int) -> str:
         return self.items[index].text if 0 <= index < len(self.items) else ""

@@ -16,7 +16,11 @@ _THROUGH: Final = frozenset({"not", "up", "down", "close", "top", "of", "to", "o
 def is_by(reading: Reading, index: int) -> bool:
     """As in "stands by the car", which is beside it; "is held by" is something else."""
     items = reading.sentence.items
-    return items[index].text == "by" and index > 0 and items[index - 1].text in ("stand", "sit", "kneel", "crouch")
+    return (
+        items[index].text == "by"
+        and index > 0
+        and items[index - 1].text in ("stand", "sit", "kneel", "crouch", "be", "pose", "wait", "remain", "squat")
+    )
 
 
 def find_beside(reading: Reading, index: int) -> None:
@@ -33,7 +37,7 @@ def find_beside(reading: Reading, index: int) -> None:
 def _around(reading: Reading, value: str, index: int, thing: int) -> None:
     """A person at a thing, or (of "next to") a thing at a person."""
     items = reading.sentence.items
-    reference = items[thing]
+    reference = _bearer(items[thing])
     turned = _inverted_at(reading, index, thing)
     subjects = (turned,) if turned else _who_is_there(reading, index)
     for subject in subjects:
@@ -42,6 +46,12 @@ def _around(reading: Reading, value: str, index: int, thing: int) -> None:
         elif value == "beside" and is_known(subject) and reference.kind == "person" and reference.mention:
             number = next(here for here, item in enumerate(items) if item is subject)
             claim_object(reading, value, (reference,), number, (number, thing), index)
+
+
+def _bearer(item: Item) -> Item:
+    """The person whose body, side, weight or place it is; else the item itself."""
+    of_body = item.text in ("TORSO", "FLANK") or item.head in ("place", "spot", "position", "weight", "seat")
+    return item.owner if of_body and item.owner is not None and item.owner.mention else item
 
 
 def _inverted_at(reading: Reading, index: int, thing: int) -> Item | None:
@@ -66,11 +76,15 @@ def _who_is_there(reading: Reading, index: int) -> tuple[Item, ...]:
         return (before,)
     if before.kind != "word" or before.text not in RESTING:
         return ()
-    if here and items[here - 1].kind == "part":
-        return ()
+    if here and items[here - 1].kind in ("part", "thing"):
+        owner = _bearer(items[here - 1])
+        if owner.kind == "person" and owner.mention:
+            return (owner,)
+        if items[here - 1].kind == "part":
+            return ()
     people = reading.about(here)
     subject = reading.subjects.finite[here]
-    return people or (subject if subject and subject[-1].kind == "thing" and before.text == "be" else ())
+    return people or (subject if subject and subject[-1].kind == "thing" else ())
 
 
 def find_on(reading: Reading, index: int, item: Item) -> None:

@@ -116,7 +116,7 @@ function tipLines(item) {
   const person = (index) => `person ${index + 1}`;
   const lines = [`${MARKS[item.verdict]} ${item.verdict}`, `The text says: ${claimText(item)}`];
   if (item.code)
-    lines.push(`Decided by: ${words(item.code)}${item.margin === null ? "" : `, margin ${item.margin.toFixed(1)}`}`);
+    lines.push(`Decided by: ${words(item.code)}${item.margin === null || item.margin >= 99 ? "" : `, margin ${item.margin.toFixed(1)}`}`);
   if (item.person !== null)
     lines.push(
       `About ${person(item.person)}${
