@@ -2,9 +2,9 @@
 
 One run of `kpray generate` against a local API server, on a Ray cluster of simulated nodes. At seeded random moments
 something is killed with SIGKILL: an actor (one that asks, the scoreboard or the limiter), a node, the driver, or the
-whole cluster with the driver; then the same command is given again where it must be. At the end the dataset is
-compared, byte for byte, with one that was made undisturbed, and the server's count with what was needed. The server says
-the same of every picture, so many replies are contradicted and asked for again: that too goes on while things are killed.
+whole cluster with the driver; then the same command is given again where it must be. The server says the same of every
+picture, so many replies are contradicted and asked for again: that goes on too while things are killed. At the end the
+dataset is compared, byte for byte, with one that was made undisturbed, and the server's count with what was needed.
 """
 
 from __future__ import annotations

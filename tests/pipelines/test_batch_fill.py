@@ -259,7 +259,7 @@ def test_batches_keep_to_the_enqueued_tokens(server: BatchServer, make: Make) ->
 
 
 def test_a_part_that_the_server_has_no_room_for_waits(server: BatchServer, make: Make) -> None:
-    server.set(max_enqueued_tokens=8_000, line_s=0.02)
+    server.set(max_enqueued_tokens=8_000, line_s=0.15)
     run = make(max_requests=2)
     run.fill()
     assert server.stats()["refused"] >= 1
