@@ -6,6 +6,7 @@
     ├── ConfigError             a configuration key, value or combination
     ├── InputError              an annotation file, image folder or dataset that cannot be used
     ├── StorageError            a path that cannot be read or written
+    ├── TrainingError           a training run that cannot go on (`kpray.training.stops`)
     └── TeacherError            a teacher that cannot be asked
         ├── TeacherBusyError         this attempt failed; the same request is worth another attempt soon
         ├── TeacherUnavailableError  this request failed for now; asking again later may help

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-collect_ignore_glob = ["*/conftest.py"]  # they hold fixtures, no doctests, and all have one name
+# Each of them holds fixtures, no doctests, and all have one name.
+collect_ignore_glob = ["*/conftest.py"]
+if not (find_spec("torch") and find_spec("deepspeed")):
+    collect_ignore_glob.append("training/*")
 
 
 @pytest.fixture(scope="session")

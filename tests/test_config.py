@@ -16,7 +16,7 @@ def load(*overrides: str, file: Path | None = None, **flags: Any) -> GenerateCon
     return load_config(GenerateConfig, file=str(file) if file else None, flags=flags, overrides=overrides)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "jobs" / "configs").rglob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs" / "configs").rglob("generate*.yaml")), ids=lambda p: p.name)
 def test_every_configuration_in_the_tree_loads(path: Path) -> None:
     assert load(file=path).out
 

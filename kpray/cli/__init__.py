@@ -9,11 +9,13 @@ import click
 
 from kpray import __version__
 from kpray.cli.check import check
+from kpray.cli.export import export
 from kpray.cli.gallery import gallery
 from kpray.cli.generate import generate
 from kpray.cli.ledger import ledger
 from kpray.cli.plan import plan
 from kpray.cli.report import report
+from kpray.cli.train import train
 from kpray.errors import KprayError
 
 _INTERRUPTED = 130
@@ -33,6 +35,7 @@ Examples:
   kpray gallery runs/demo --out gallery.jpg       look at it
   kpray report runs/demo                          all of it on one page, with figures
   kpray ledger show runs/demo                     all replies that were paid for
+  kpray train --help                              tune a model on it
 """,
 )
 @click.version_option(__version__, prog_name="kpray")
@@ -40,7 +43,7 @@ def cli() -> None:
     """Teach vision-language models to understand human pose and action."""
 
 
-for _command in (generate, plan, check, ledger, gallery, report):
+for _command in (generate, plan, check, report, train, export, ledger, gallery):
     cli.add_command(_command)
 
 
@@ -56,7 +59,7 @@ def run(arguments: list[str]) -> int:
         click.echo(f"kpray: error: {error}", err=True)
         return _fail(error.exit_code, str(error), as_json)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("kpray: stopped; what was answered is kept: give the same command to go on", err=True)
+        click.echo("kpray: stopped; what was done is kept: give the same command to go on", err=True)
         return _fail(_INTERRUPTED, "interrupted", as_json)
     if not isinstance(result, dict):
         return 0
