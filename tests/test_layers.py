@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = {"schemas", "errors", "config", "lineage", "storage", "coco", "pose", "prompts", "quality", "scoring"}
+CORE = {"schemas", "errors", "config", "lineage", "storage", "llava", "coco", "pose", "prompts", "quality", "scoring"}
 MIDDLE = {"teachers", "ledger"}
 UPPER = {"pipelines", "training", "serving", "reports"}
 NOT_IN_CORE = {"ray", "torch", "transformers", "openai", "aiohttp", "httpx"}

@@ -6,19 +6,16 @@ unusable is an error.
 
 from __future__ import annotations
 
-import codecs
 import io
 import itertools
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow.parquet as pq
 from pyarrow.fs import FileType
 
-from kpray import storage
+from kpray import llava, storage
 from kpray.errors import ConfigError, InputError
 from kpray.lineage import fingerprint_file, fingerprint_value
 from kpray.schemas import KIND_NAMES, Turn
@@ -28,16 +25,7 @@ from kpray.training.types import Record, Skipped
 IMAGE_TOKEN: Final = "<image>"
 """LLaVA's placeholder for the picture."""
 
-_CHUNK_BYTES: Final = 1 << 20
-_LONGEST_RECORD: Final = 64 << 20
-"""In characters: where no record ends within so much text, the file is not what it is taken for."""
-
-_BETWEEN: Final = re.compile(r"[ \t\r\n]*,?[ \t\r\n]*")
 _ROLES: Final = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
-_EXPECTED: Final = (
-    "Expected a kpray run's folder, or a file in LLaVA's form: a JSON list of records {id, image, conversations: "
-    "[{from, value}, ...]}, or one such record a line"
-)
 
 
 def read_records(data: DataConfig) -> Iterator[Record | Skipped]:
@@ -53,7 +41,7 @@ def read_records(data: DataConfig) -> Iterator[Record | Skipped]:
     records = itertools.islice(whole, data.limit)
     first = next(records, None)
     if first is None:
-        raise InputError(f"{data.path} holds no records. {_EXPECTED}, with at least one record.")
+        raise InputError(f"{data.path} holds no records. {llava.EXPECTED}, with at least one record.")
     yield first
     yield from records
 
@@ -66,11 +54,11 @@ def dataset_files(data: DataConfig) -> list[str]:
         InputError: There is no dataset.
     """
     if not storage.exists(data.path):
-        raise InputError(f"there is no {data.path}. {_EXPECTED}.")
+        raise InputError(f"there is no {data.path}. {llava.EXPECTED}.")
     if _is_run(data.path):
         return [storage.join(data.path, "samples", name) for name in _shards(data)]
     if _is_folder(data.path):
-        raise InputError(f"{data.path} is a folder without a run.json. {_EXPECTED}.")
+        raise InputError(f"{data.path} is a folder without a run.json, so no kpray run. {llava.EXPECTED}.")
     if data.kinds:
         raise ConfigError("`data.kinds` chooses from a kpray run's folder; `data.path` is a file. Drop `data.kinds`")
     return [data.path]
@@ -126,7 +114,7 @@ def _read_run(run: str, files: Sequence[str]) -> Iterator[Record | Skipped]:
 
 
 def _read_file(path: str) -> Iterator[Record | Skipped]:
-    for place, value in enumerate(read_values(path)):
+    for place, value in enumerate(map(_decode, llava.read_records(path))):
         found = value.get("id") if isinstance(value, Mapping) else None
         # LLaVA's own files repeat ids, so the place makes them unique.
         yield understand(value, f"{'record' if found is None else found}@{place}")
@@ -189,79 +177,9 @@ def _check_placeholder(turns: Sequence[Turn], image: str | None) -> None:
         raise _MalformedError(f"the record has {has}, and its first turn {IMAGE_TOKEN} {found} times")
 
 
-def read_values(path: str) -> Iterator[Any]:
-    """What a JSON list or JSON Lines (``.gz`` or not) holds; a line that is no JSON comes out as its error.
-
-    Raises:
-        InputError: The file is neither, or a list that breaks off.
-        StorageError: It cannot be read.
-    """
-    with storage.open_input(path) as stream:
-        window = _Window(stream, path)
-        while not window.text and window.fill():
-            window.text = window.text.lstrip("\ufeff \t\r\n")
-        begin = window.text[:1]
-        if begin not in ("[", "{", ""):
-            raise InputError(f"{path} begins with {window.text[:20]!r}. {_EXPECTED}.")
-        yield from _elements(window) if begin == "[" else _lines(window)
-
-
-class _Window:
-    """The part of a file that is in memory, as text."""
-
-    def __init__(self, stream: IO[bytes], path: str) -> None:
-        self.text = ""
-        self.path = path
-        self._stream = stream
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
-
-    def fill(self) -> bool:
-        """Read on, at least as much as is waiting, so that a long record costs little; False at the end."""
-        try:
-            more = self._stream.read(max(_CHUNK_BYTES, len(self.text)))
-            self.text += self._decode(more, final=not more)
-        except (EOFError, OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{self.path} cannot be read as text in UTF-8 ({error}). Fetch it again.") from error
-        return bool(more)
-
-
-def _elements(window: _Window) -> Iterator[Any]:
-    decode, at, count = json.JSONDecoder().raw_decode, 1, 0
-    while True:
-        at = _BETWEEN.match(window.text, at).end()  # type: ignore[union-attr]  # matches the empty text too
-        if window.text[at : at + 1] == "]":
-            return
-        try:
-            value, end = decode(window.text, at)
-        except json.JSONDecodeError:
-            end = len(window.text)
-        if end < len(window.text):  # what reaches the end of the window might go on in the file
-            yield value
-            at, count = end, count + 1
-            continue
-        window.text, at = window.text[at:], 0
-        if len(window.text) > _LONGEST_RECORD or not window.fill():
-            raise InputError(
-                f"{window.path}: after {count:,} records, {window.text[:60]!r} is not a whole record. The file may be "
-                f"cut short: fetch it again, or correct it there. {_EXPECTED}."
-            )
-
-
-def _lines(window: _Window) -> Iterator[Any]:
-    more, count = True, 0
-    while more:
-        more = window.fill()
-        *lines, window.text = window.text.split("\n") if more else [*window.text.split("\n"), ""]
-        for line in filter(str.strip, lines):
-            value = _decode_line(line)
-            if not count and not (isinstance(value, Mapping) and "conversations" in value):
-                raise InputError(f"{window.path} begins with a line that is no record: {line[:60]!r}. {_EXPECTED}.")
-            yield value
-            count += 1
-
-
-def _decode_line(line: str) -> Any:
+def _decode(raw: bytes) -> Any:
+    """A record, or the error of one that is no JSON."""
     try:
-        return msgspec.json.decode(line)
+        return msgspec.json.decode(raw)
     except msgspec.DecodeError as error:
         return error

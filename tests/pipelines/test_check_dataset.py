@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from scenes import scene
 
+from kpray import llava
 from kpray.coco import CocoSource
 from kpray.coco.rows import scenes_to_table
 from kpray.coco.synthetic import write_coco
 from kpray.errors import InputError, StorageError
 from kpray.pipelines import check_dataset as check_dataset_module
 from kpray.pipelines.check_dataset import check_dataset, records
-from kpray.pipelines.check_dataset.records import Record, Unreadable, iterate, parse, read_part, split
+from kpray.pipelines.check_dataset.records import Record, Unreadable, parse, read_part, split
 from kpray.pipelines.check_dataset.scenes import SceneFolder
 from kpray.pipelines.check_dataset.verdicts import Counts, total
 
@@ -57,10 +58,10 @@ def write(folder: Path, rows: list[Any], form: str) -> str:
 def test_records_are_the_same_however_they_are_written_and_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, chunk_bytes: int
 ) -> None:
-    monkeypatch.setattr(records, "_CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(llava, "_CHUNK_BYTES", chunk_bytes)
     rows = [record(i, text, extra=[{"a": [1, 2.5e3]}, None]) for i, text in enumerate(HARD_TEXTS)]
     path = write(tmp_path, rows, form)
-    assert [json.loads(raw) for raw in iterate(path)] == rows
+    assert [json.loads(raw) for raw in llava.read_records(path)] == rows
 
 
 def test_parts_have_a_fixed_number_of_records(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_a_file_that_is_no_dataset_is_refused(tmp_path: Path, text: str, message
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.json").write_bytes(b'[{"id": "\xff\xfe"}]')
     with pytest.raises(InputError, match="UTF-8"):
-        list(iterate(str(tmp_path / "data.json")))
+        list(llava.read_records(str(tmp_path / "data.json")))
 
 
 def scene_folder(folder: Path, *file_names: str) -> SceneFolder:

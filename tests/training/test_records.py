@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kpray import llava
 from kpray.errors import ConfigError, InputError
 from kpray.schemas import Turn
-from kpray.training import records
 from kpray.training.config import DataConfig
-from kpray.training.records import dataset_files, fingerprint_dataset, image_folder, read_records, read_values
+from kpray.training.records import dataset_files, fingerprint_dataset, image_folder, read_records
 from kpray.training.types import Record, Skipped
 
 
@@ -105,8 +105,8 @@ def test_elements_and_lines_that_are_no_objects_are_skipped(tmp_path: Path):
 def test_the_size_of_a_chunk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, chunk: int):
     values = [record(i, image=f"größe-😀-{i}.jpg") for i in range(10)]
     data = write(tmp_path / name, values)
-    monkeypatch.setattr(records, "_CHUNK_BYTES", chunk)
-    assert list(read_values(data.path)) == values
+    monkeypatch.setattr(llava, "_CHUNK_BYTES", chunk)
+    assert [json.loads(raw) for raw in llava.read_records(data.path)] == values
 
 
 def test_gzip_and_indented_files_are_read(tmp_path: Path):
@@ -131,7 +131,7 @@ def test_a_file_without_records_is_an_error(tmp_path: Path, text: str, words: st
 
 def test_a_coco_file_is_no_dataset(tmp_path: Path):
     (tmp_path / "a.json").write_text(json.dumps({"images": [], "annotations": []}))
-    with pytest.raises(InputError, match="begins with a line that is no record"):
+    with pytest.raises(InputError, match="begins with an object that is no record"):
         ids(DataConfig(path=str(tmp_path / "a.json")))
 
 
