@@ -70,14 +70,20 @@ class Cluster:
 
     def submit(self, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         command = [*RAY, "job", "submit", "--address", self.address, "--working-dir", ".", "--"]
-        return subprocess.run(
-            [*command, "python", "jobs/generate.py", "--config", "jobs/configs/generate.yaml", *arguments],
-            env=environment or self.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        deadline = time.monotonic() + 90
+        while True:
+            done = subprocess.run(
+                [*command, "python", "jobs/generate.py", "--config", "jobs/configs/generate.yaml", *arguments],
+                env=environment or self.environment,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=240,
+            )
+            # The head answers before the agent that starts jobs is there.
+            if "No available agent to submit job" not in done.stderr or time.monotonic() > deadline:
+                return done
+            time.sleep(1)
 
     def stop(self) -> None:
         for process_signal in (signal.SIGTERM, signal.SIGKILL):
