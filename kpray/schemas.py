@@ -51,6 +51,9 @@ Keypoint = tuple[float, float, int]
 KindName = Literal["conversation", "detailed", "reasoning"]
 KIND_NAMES: Final[tuple[KindName, ...]] = ("conversation", "detailed", "reasoning")
 
+IMAGE_TOKEN: Final = "<image>"
+"""LLaVA's placeholder for the picture; once, at the start of a record's first turn."""
+
 
 class Person(msgspec.Struct, frozen=True):
     """One person of a scene; a COCO keypoint annotation and its instance annotation are one `Person`.
@@ -259,6 +262,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 VerdictName = Literal["supported", "contradicted", "unverifiable"]
+VERDICT_NAMES: Final[tuple[VerdictName, ...]] = ("supported", "contradicted", "unverifiable")
 
 
 class GroundedClaim(msgspec.Struct, frozen=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
 import click
 
+from kpray.cli.progress import StatusLine
 from kpray.errors import ConfigError, KprayError
 
 
@@ -83,30 +83,17 @@ def check(
     return summary_fields(summary)
 
 
-class _Progress:
-    """A line on stderr: once a second on a terminal, every ten seconds in a log."""
+class _Progress(StatusLine):
+    """Which step is under way, how far, and how fast."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+        super().__init__()
         self._started: dict[str, float] = {}
-        self._next = 0.0
-        self._shown = False
-
-    def __enter__(self) -> _Progress:
-        return self
 
     def __call__(self, doing: str, done: int, of: int) -> None:
         now = time.monotonic()
         elapsed_s = now - self._started.setdefault(doing, now)
-        if now < self._next:
-            return
-        self._next = now + (1 if self._terminal else 10)
-        self._shown = True
-        whole = f"/{of:,}" if of else ""
-        rate = f", {done / elapsed_s:,.0f}/s" if done and elapsed_s > 1 else ""
-        count = f": {done:,}{whole} records{rate}" if done else ""
-        click.echo(f"\r\x1b[K{doing}{count}" if self._terminal else f"{doing}{count}", err=True, nl=not self._terminal)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._shown and self._terminal:
-            click.echo(err=True)
+        if self.is_due():
+            whole = f"/{of:,}" if of else ""
+            rate = f", {done / elapsed_s:,.0f}/s" if done and elapsed_s > 1 else ""
+            self.show(f"{doing}: {done:,}{whole} records{rate}" if done else doing)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from kpray.cli.progress import StatusLine
 
 if TYPE_CHECKING:
     from kpray.ledger.entries import Booked, Entry
@@ -134,28 +134,16 @@ def export_command(path: str, out: str, as_json: bool) -> dict[str, Any]:
     return {"status": "complete", "ledger": folder, "out": out, "replies": replies}
 
 
-class _Progress:
-    """A line on stderr, from two seconds on: once a second on a terminal, every ten seconds in a log."""
+class _Progress(StatusLine):
+    """So many of all; nothing where it takes less than two seconds."""
 
     def __init__(self, what: str) -> None:
+        super().__init__(after_s=2)
         self._what = what
-        self._terminal = sys.stderr.isatty()
-        self._next = time.monotonic() + 2
-        self._shown = False
-
-    def __enter__(self) -> _Progress:
-        return self
 
     def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + (1 if self._terminal else 10)
-            self._shown = True
-            click.echo(f"\r\x1b[K{done:,}/{total:,} {self._what}", err=True, nl=not self._terminal)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._shown and self._terminal:
-            click.echo(err=True)
+        if self.is_due():
+            self.show(f"{done:,}/{total:,} {self._what}")
 
 
 def _fields(counts: Survey) -> dict[str, Any]:

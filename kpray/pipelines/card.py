@@ -8,6 +8,7 @@ from typing import Any
 from kpray import storage
 from kpray.pipelines.run_folder import Manifest
 from kpray.pipelines.summary import usd_text
+from kpray.schemas import VERDICT_NAMES
 
 _GEOMETRIC_LIMITS = (
     "The text was written by rule from captions and pose codes (kpray's embedded `geometric` teacher), not by a "
@@ -95,18 +96,15 @@ def _checks_section(totals: Mapping[str, Any], recipe: Mapping[str, Any]) -> str
         parts.append(_table(("fault", "replies"), _counts(faults)))
     if totals["claims"]:
         parts.append("Claims of the kept samples that pose codes could decide:\n")
-        parts.append(_table(("claim", *_VERDICTS), _claim_rows(totals["claims"])))
+        parts.append(_table(("claim", *VERDICT_NAMES), _claim_rows(totals["claims"])))
     if totals["duplicates"]:
         parts.append(f"{totals['duplicates']:,} near duplicates of other samples were taken out (`duplicates/`).\n")
     return "\n".join(parts)
 
 
-_VERDICTS = ("supported", "contradicted", "unverifiable")
-
-
 def _claim_rows(claims: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[str, ...]]:
     for name, verdicts in claims.items():
-        yield (name, *(f"{verdicts.get(verdict, 0):,}" for verdict in _VERDICTS))
+        yield (name, *(f"{verdicts.get(verdict, 0):,}" for verdict in VERDICT_NAMES))
 
 
 def _provenance(manifest: Manifest, recipe: Mapping[str, Any]) -> list[tuple[str, str]]:

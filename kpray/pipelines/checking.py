@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.samples import SEEN_CHARS, Asked, to_samples
 from kpray.pose import PoseCode, scenes_codes
-from kpray.quality.checks import check
+from kpray.quality.checks import GRAVEST_FIRST, check
 from kpray.schemas import Fault, Rejected, Request, Sample, Scene
-
-_GRAVEST_FIRST: Final = ("leak", "grounding", "form")
-"""A sample with several faults is rejected for the first of these."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -81,7 +77,7 @@ def keep(judged: Judged, recipe: Recipe) -> tuple[list[Sample], list[Rejected]]:
 
 def gravest(faults: Iterable[Fault]) -> Fault:
     """The one to name where only one is: of the gravest check, the first in the text."""
-    return min(faults, key=lambda fault: _GRAVEST_FIRST.index(fault.check))
+    return min(faults, key=lambda fault: GRAVEST_FIRST.index(fault.check))
 
 
 def _rejected(sample: Sample) -> Rejected:

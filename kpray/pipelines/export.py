@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 
 from kpray import storage
 from kpray.config import ExportFormat
-from kpray.pipelines.samples import IMAGE_TOKEN
 from kpray.pipelines.shards import ShardFiles
-from kpray.schemas import KindName
+from kpray.schemas import IMAGE_TOKEN, KindName
 
 Record = dict[str, Any]
 

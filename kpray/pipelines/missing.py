@@ -14,7 +14,7 @@ from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.rendering import render
 from kpray.pipelines.samples import Asked
 from kpray.pipelines.shards import ShardFiles
-from kpray.schemas import Reply, Request, Scene
+from kpray.schemas import Request, Scene
 
 
 def missing_requests(
@@ -32,9 +32,12 @@ def missing_requests(
     scenes = files.read_scenes(shard)
     scene_range = SceneRange.of(scene.scene_id for scene in scenes)
     replies = files.known(scene_range).replies
-    requests = {r.request_id: r for r in all_requests(scenes, recipe, images=images)}
+    rendered = list(render(scenes, recipe, _listed(images)))
+    requests = {each.request.request_id: each.request for each in rendered}
     if again:
-        requests |= {r.request_id: r for r in _repairs(scenes, recipe, images, replies)}
+        asked = [msgspec.structs.replace(Asked.of(r), reply=replies.get(r.request.request_id)) for r in rendered]
+        faulty = repairs(asked, judge_all(asked, scenes, recipe), scenes, recipe)
+        requests |= {request.request_id: request for request in faulty.values()}
     return scene_range, [request for request_id, request in requests.items() if request_id not in replies]
 
 
@@ -47,11 +50,3 @@ def all_requests(scenes: list[Scene], recipe: Recipe, *, images: str | None) -> 
 def _listed(images: str | None) -> ImageFolder:
     """Listed once, not for every shard; a run's images do not change while it runs."""
     return ImageFolder(images)
-
-
-def _repairs(scenes: list[Scene], recipe: Recipe, images: str | None, replies: dict[str, Reply]) -> Iterator[Request]:
-    asked = [
-        msgspec.structs.replace(Asked.of(rendered), reply=replies.get(rendered.request.request_id))
-        for rendered in render(scenes, recipe, _listed(images))
-    ]
-    yield from repairs(asked, judge_all(asked, scenes, recipe), scenes, recipe).values()

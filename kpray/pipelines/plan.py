@@ -173,10 +173,11 @@ def _rows(config: GenerateConfig, recipe: Recipe, counter: Counter, scenes: Sequ
     for begin in range(0, len(scenes), _LOOKED_UP_AT_ONCE):
         some = scenes[begin : begin + _LOOKED_UP_AT_ONCE]
         replies = files.known(SceneRange.of(scene.scene_id for scene in some)).replies
+        before = len(rows)
         for rendered in render(some, recipe, folder):
             stub = msgspec.structs.replace(Asked.of(rendered), reply=replies.get(rendered.request.request_id))
             rows.append(_Row(rendered.scene, stub, counter.count(rendered.request)))
-        _look_for_faults(recipe, rows[-len(some) * len(recipe.kinds) :], replies)
+        _look_for_faults(recipe, rows[before:], replies)
     return rows
 
 

@@ -12,10 +12,7 @@ from kpray.pipelines.recipe import Recipe
 from kpray.pipelines.rendering import Rendered
 from kpray.prompts import KINDS
 from kpray.prompts.kind import ParseFailure
-from kpray.schemas import KindName, Lineage, QuestionAnswer, Rejected, Reply, Sample, Turn
-
-IMAGE_TOKEN: Final = "<image>"
-"""LLaVA's placeholder for the picture; once, at the start of a record's first turn."""
+from kpray.schemas import IMAGE_TOKEN, KindName, Lineage, QuestionAnswer, Rejected, Reply, Sample, Turn
 
 SEEN_CHARS: Final = 2_000
 """So much of a rejected text is kept beside its reason; the ledger has it whole."""

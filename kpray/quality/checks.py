@@ -17,6 +17,10 @@ VERSION: Final = 1
 """Raised when the checks judge differently, so that a dataset is not finished under other rules than it was begun."""
 
 
+GRAVEST_FIRST: Final = ("leak", "grounding", "form")
+"""Of a sample with several faults, the first of these is the one to name."""
+
+
 class Checked(msgspec.Struct, frozen=True):
     """What the checks found in one sample.
 

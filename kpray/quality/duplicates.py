@@ -22,11 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from datasketch import MinHash
 
-Hashes = npt.NDArray[np.uint64]
+from kpray.schemas import IMAGE_TOKEN
 
-DEFAULT_THRESHOLD: Final = 0.9
-"""Within an image and across images alike. Two questions about one image share their scene's words by nature, so a
-lower threshold within an image would drop a question about the left arm for one about the right."""
+Hashes = npt.NDArray[np.uint64]
 
 MIN_ACROSS_IMAGES: Final = 20
 """A text of fewer shingles is compared with texts about the same image only."""
@@ -37,7 +35,6 @@ _SHINGLE_WORDS: Final = 3
 _MISSED: Final = 1e-3
 """How large a share of the pairs that are exactly as similar as the threshold may go unseen."""
 
-_IMAGE_TOKEN: Final = "<image>"
 _WORD: Final = re.compile(r"\w+")
 _MIX: Final = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 """Odd factors for a shingle's first, second and third word, so that their order counts."""
@@ -56,7 +53,7 @@ def shingles(texts: Iterable[str]) -> Hashes:
     >>> len(shingles(["A man runs and a man runs."])), len(shingles(["Yes."])), len(shingles([""]))
     (4, 1, 0)
     """
-    words = _WORD.findall(" ".join(texts).replace(_IMAGE_TOKEN, " ").casefold())
+    words = _WORD.findall(" ".join(texts).replace(IMAGE_TOKEN, " ").casefold())
     if not words:
         return np.empty(0, dtype=np.uint64)
     hashes = np.array([_word_hash(word) for word in words], dtype=np.uint64)

@@ -8,9 +8,6 @@ from typing import Final, Literal, NamedTuple
 
 from kpray.schemas import Fault, Turn
 
-IMAGE_MARK: Final = "<image>"
-"""Stands for the picture in LLaVA's format."""
-
 _SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?](?![\s\"'”’)])[^.!?\n]*)*[.!?]*[\"'”’)]*")
 _SHOWN_CHARS: Final = 60
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kpray.quality.endings import cut_off
-from kpray.quality.findings import IMAGE_MARK, Found, as_faults, quoted
+from kpray.quality.findings import Found, as_faults, quoted
 from kpray.quality.language import foreign_parts
 from kpray.quality.markup import markup
 from kpray.quality.questions import (
@@ -19,7 +19,7 @@ from kpray.quality.questions import (
     several_questions,
 )
 from kpray.quality.refusals import refusals
-from kpray.schemas import Fault, KindName, Turn
+from kpray.schemas import IMAGE_TOKEN, Fault, KindName, Turn
 
 
 class Limits(NamedTuple):
@@ -38,7 +38,7 @@ LIMITS: Final[Mapping[KindName, Limits]] = {
 picture may support less: the embedded teacher writes 20 words about a person of whom little is labelled. So only
 what is far outside is refused."""
 
-_MARK: Final = re.compile(re.escape(IMAGE_MARK))
+_MARK: Final = re.compile(re.escape(IMAGE_TOKEN))
 
 
 def form_faults(
@@ -81,7 +81,7 @@ def _of_marks(turn: Turn, index: int, *, foreign: bool) -> Iterator[Found]:
         # LLaVA's own data has the mark before or after the first question.
         allowed = index == 0 and (match.start() == 0 or (foreign and match.end() == end))
         if not allowed:
-            detail = f'holds "{IMAGE_MARK}", which may only stand at the start of the first question'
+            detail = f'holds "{IMAGE_TOKEN}", which may only stand at the start of the first question'
             yield Found("misplaced_image", match.start(), match.end(), detail)
 
 
@@ -135,9 +135,9 @@ def _length(body: str, bounds: tuple[int, int]) -> Iterator[Found]:
 
 def _body(turn: Turn) -> tuple[int, str]:
     """What a turn says, and where that starts; the mark of the picture around it is no part of it."""
-    start = len(IMAGE_MARK) if turn.value.startswith(IMAGE_MARK) else 0
+    start = len(IMAGE_TOKEN) if turn.value.startswith(IMAGE_TOKEN) else 0
     start += turn.value.startswith("\n", start)
-    return start, turn.value[start:].rstrip().removesuffix(IMAGE_MARK).rstrip()
+    return start, turn.value[start:].rstrip().removesuffix(IMAGE_TOKEN).rstrip()
 
 
 def _moved(found: Found, by: int) -> Found:

@@ -18,12 +18,9 @@ from pyarrow.fs import FileType
 from kpray import llava, storage
 from kpray.errors import ConfigError, InputError
 from kpray.lineage import fingerprint_file, fingerprint_value
-from kpray.schemas import KIND_NAMES, Turn
+from kpray.schemas import IMAGE_TOKEN, KIND_NAMES, Turn
 from kpray.training.config import DataConfig
 from kpray.training.types import Record, Skipped
-
-IMAGE_TOKEN: Final = "<image>"
-"""LLaVA's placeholder for the picture."""
 
 _ROLES: Final = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
 

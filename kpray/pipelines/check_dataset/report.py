@@ -9,8 +9,8 @@ import msgspec
 
 from kpray import storage
 from kpray.pipelines.check_dataset.verdicts import Counts
+from kpray.schemas import VERDICT_NAMES
 
-_CLAIM_VERDICTS: Final = ("supported", "contradicted", "unverifiable")
 _LISTED: Final = 20
 
 _Rows = list[tuple[str, ...]]
@@ -114,9 +114,9 @@ def _shares(counts: Mapping[str, int], whole: int) -> Iterable[tuple[str, str, s
 
 def _claim_rows(counts: Counts) -> _Rows:
     """Counts by name, and how much of what could be decided is contradicted."""
-    rows: _Rows = [("claim", *_CLAIM_VERDICTS, "contradicted of decided")]
+    rows: _Rows = [("claim", *VERDICT_NAMES, "contradicted of decided")]
     for name, verdicts in counts.claims.items():
-        found = [verdicts.get(verdict, 0) for verdict in _CLAIM_VERDICTS]
+        found = [verdicts.get(verdict, 0) for verdict in VERDICT_NAMES]
         decided = found[0] + found[1]
         rows.append((name, *(f"{count:,}" for count in found), f"{found[1] / decided:.2%}" if decided else ""))
     return rows

@@ -16,17 +16,17 @@ from kpray.pipelines.check_dataset.scenes import SceneFolder
 from kpray.pipelines.duplicates import Duplicate, Text
 from kpray.pipelines.samples import SAMPLE_SCHEMA
 from kpray.pose import PoseCode, scenes_codes
-from kpray.quality.checks import check
+from kpray.quality.checks import GRAVEST_FIRST, check
 from kpray.schemas import Fault, GroundedClaim, Scene
 
 VerdictOfRecord = Literal["passed", "leak", "contradicted", "form", "unreadable"]
 
-_GRAVEST_FIRST: Final[Mapping[str, VerdictOfRecord]] = {
+_VERDICT_OF: Final[Mapping[str, VerdictOfRecord]] = {
     "leak": "leak",
     "grounding": "contradicted",
     "form": "form",
 }
-"""By family of checks; a record with several faults has the verdict of the first of these."""
+"""By family of checks."""
 
 _LISTED: Final = 50
 """How many unreadable records are listed in the summary; all are in the verdicts."""
@@ -188,7 +188,7 @@ def _judge(
         image=record.image,
         kind=record.kind,
         scene_id=scene.scene_id if scene else None,
-        verdict=next((verdict for family, verdict in _GRAVEST_FIRST.items() if family in families), "passed"),
+        verdict=next((_VERDICT_OF[family] for family in GRAVEST_FIRST if family in families), "passed"),
         faults=found.faults,
         claims=found.claims,
         duplicate_of=int(duplicate.duplicate_of) if duplicate else None,

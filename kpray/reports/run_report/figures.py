@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from kpray.reports.run_report.reading import Entry
-from kpray.schemas import KIND_NAMES, Sample
+from kpray.schemas import KIND_NAMES, VERDICT_NAMES, Sample
 
-VERDICTS: Final = ("supported", "contradicted", "unverifiable")
 _MOST_BINS: Final = 24
 
 
@@ -62,9 +61,9 @@ class Figures:
     def _verdicts(self, key: int, names: Iterable[str]) -> list[dict[str, Any]]:
         rows = []
         for name in names:
-            counts = [sum(n for k, n in self.claims.items() if k[key] == name and k[2] == v) for v in VERDICTS]
-            rows.append({"name": name, **dict(zip(VERDICTS, counts, strict=True))})
-        return [row for row in rows if any(row[verdict] for verdict in VERDICTS)]
+            counts = [sum(n for k, n in self.claims.items() if k[key] == name and k[2] == v) for v in VERDICT_NAMES]
+            rows.append({"name": name, **dict[str, Any](zip(VERDICT_NAMES, counts, strict=True))})
+        return [row for row in rows if any(row[verdict] for verdict in VERDICT_NAMES)]
 
 
 def spread(lengths: Mapping[int, int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kpray.errors import ConfigError
-from kpray.schemas import Turn
+from kpray.schemas import IMAGE_TOKEN, Turn
 from kpray.training.families.rows import UNSEEN, collate
 from kpray.training.labels import ChatMessage, labeller
 from kpray.training.types import CannotTrain, Encoded
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from kpray.training.config import PartName
 
-IMAGE_MARK: Final = "<image>"
-"""Where LLaVA's form puts the image into the first human turn, whatever the model's own token is."""
 
 _ROLES: Final = {"human": "user", "gpt": "assistant"}
 _Ints = npt.NDArray[np.int64]
@@ -138,9 +136,9 @@ def to_messages(turns: Sequence[Turn], *, with_image: bool) -> list[ChatMessage]
             raise CannotTrain("malformed", f"turn {index + 1} is from {turn.role}, expected {expected}")
     contents = [[{"type": "text", "text": turn.value}] for turn in turns]
     if with_image:
-        if not turns or IMAGE_MARK not in turns[0].value:
-            raise CannotTrain("malformed", f"there is an image, but the first turn does not hold {IMAGE_MARK}")
-        question = turns[0].value.replace(IMAGE_MARK, "", 1).strip()
+        if not turns or IMAGE_TOKEN not in turns[0].value:
+            raise CannotTrain("malformed", f"there is an image, but the first turn does not hold {IMAGE_TOKEN}")
+        question = turns[0].value.replace(IMAGE_TOKEN, "", 1).strip()
         contents[0] = [{"type": "image"}, {"type": "text", "text": question}]
     return [{"role": _ROLES[turn.role], "content": content} for turn, content in zip(turns, contents, strict=True)]
 

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kpray.schemas import Turn
-from kpray.training.families.base import IMAGE_MARK, to_messages
+from kpray.schemas import IMAGE_TOKEN, Turn
+from kpray.training.families.base import to_messages
 from kpray.training.tiny.model import PATCHES
 from kpray.training.tiny.questions import Options, Question
 from kpray.training.tiny.sight import pixels
 from kpray.training.tiny.speech import look
 
 OPENING: Final = (
-    Turn("human", f"{IMAGE_MARK}\nHow many people are in the image?"),
+    Turn("human", f"{IMAGE_TOKEN}\nHow many people are in the image?"),
     Turn("gpt", "There is a single person in the image."),
 )
 """What was said before a question, the same for all; the teacher's conversations begin so, never with a pose."""

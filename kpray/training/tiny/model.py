@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 from transformers.models.llava.processing_llava import LlavaProcessor
 
+from kpray.schemas import IMAGE_TOKEN
 from kpray.training.families.llava import V1_TEMPLATE
 
 IMAGE_PX: Final = 112
@@ -21,7 +22,6 @@ PATCHES: Final = (IMAGE_PX // PATCH_PX) ** 2
 VOCABULARY: Final = 2048
 
 _SPECIAL: Final = ("<unk>", "<s>", "</s>", "<pad>")
-_IMAGE_TOKEN: Final = "<image>"
 _LANGUAGE_STD: Final = 0.05
 _PLACES_STD: Final = 0.5
 """With the usual 0.02, patches are told apart so late that the tower does not learn where things are."""
@@ -53,7 +53,7 @@ def build_tokenizer(texts: Iterable[str]) -> FastTokenizer:
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
-        additional_special_tokens=[_IMAGE_TOKEN],
+        additional_special_tokens=[IMAGE_TOKEN],
     )
 
 
@@ -120,7 +120,7 @@ def _configuration(tokenizer: FastTokenizer) -> Any:
     return LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids(_IMAGE_TOKEN),
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         image_seq_length=PATCHES,
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from kpray.schemas import Turn
-from kpray.training.families.base import IMAGE_MARK, to_messages
+from kpray.schemas import IMAGE_TOKEN, Turn
+from kpray.training.families.base import to_messages
 from kpray.training.labels import labeller
 from kpray.training.tiny.fitting import Plan, fit
 from kpray.training.tiny.model import PATCHES
@@ -78,7 +78,7 @@ def encode_turns(processor: Any, samples: Sequence[Sample], *, with_image: bool)
 
 def _marked(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
     first, *rest = turns
-    return (Turn(first.role, f"{IMAGE_MARK}\n{first.value}"), *rest)
+    return (Turn(first.role, f"{IMAGE_TOKEN}\n{first.value}"), *rest)
 
 
 def _stacked(rows: list[_Ints], fill: int) -> _Ints:

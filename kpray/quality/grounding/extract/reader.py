@@ -24,6 +24,7 @@ from kpray.quality.grounding.extract.relations import find_relations
 from kpray.quality.grounding.extract.rewrite import rewrite
 from kpray.quality.grounding.extract.scope import read_scopes
 from kpray.quality.grounding.text import Analyzer, SimpleAnalyzer, Token
+from kpray.schemas import IMAGE_TOKEN
 
 _FINDERS: Final = (find_counts, find_bodies, find_limbs, find_relations)
 _POLAR: Final = lex.words("is are does do has have can isn't aren't doesn't would")
@@ -60,7 +61,6 @@ _YES: Final = lex.words(
 _NO: Final = lex.words("no nope incorrect false wrong")
 _SAID: Final = frozenset({"not", "never", "no", "long"})
 """What has had its say once the scopes are read."""
-_IMAGE_TAG: Final = "<image>"
 
 
 @lru_cache(maxsize=1)
@@ -92,7 +92,7 @@ def extract(
     pending: list[Claim] = []
     counted = False
     for turn, (text, is_question) in enumerate(zip(texts, asked, strict=True)):
-        sentences = words.sentences(text.replace(_IMAGE_TAG, " " * len(_IMAGE_TAG)))
+        sentences = words.sentences(text.replace(IMAGE_TOKEN, " " * len(IMAGE_TOKEN)))
         if is_question:
             pending = _read_question(turn, text, sentences, discourse)
             counted = _asks_number(sentences)
