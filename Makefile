@@ -2,8 +2,6 @@
 # make test   the environment, lint, types, and all tests that need no GPU
 # make venv   the environment alone, in .venv
 # make bench  all measurements; KPRAY_COCO names the folder with COCO's annotations/
-# make train  what training needs, into .venv (torch, transformers, deepspeed)
-# make test-train  the tests of training, with that
 # make test-vllm  the tests of the vllm teacher, in an environment of their own (3 GB)
 
 PYTHON ?= python3
@@ -12,13 +10,13 @@ RUN ?= runs/demo
 
 VLLM := .venv-vllm/bin
 
-.PHONY: venv demo test check bench clean train test-train venv-vllm test-vllm
+.PHONY: venv demo test check bench clean venv-vllm test-vllm
 
 venv: .venv/installed
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train,serve]"
 	touch $@
 
 demo: venv
@@ -33,12 +31,6 @@ check: venv
 
 test: check
 	$(BIN)/python -m pytest
-
-train: venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,train]"
-
-test-train: train
-	$(BIN)/python -m pytest tests/training kpray/training
 
 venv-vllm: .venv-vllm/installed
 

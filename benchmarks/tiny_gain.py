@@ -2,12 +2,12 @@
 
 Run from the repository's root, with the folder that `kpray export` wrote::
 
-    python benchmarks/tiny_gain.py --base runs/tiny-base --tuned runs/tiny-tuned
+    python benchmarks/tiny_gain.py --tuned runs/tiny/model
 
 Scenes with one person are drawn from a series of their own (another seed: other people, places and joint angles; the
-kinds of pose are those of all synthetic scenes). The questions, and the beginnings of the answers, are in the teacher's
-words; a model's answer is that of a few next words which it finds likeliest (`kpray.training.tiny.questions`). In each
-form of question every answer is right equally often.
+kinds of pose are those of all synthetic scenes). The questions are in the teacher's words, and so are the answers
+between which a model decides (`kpray.training.tiny.questions`, `kpray.training.tiny.exam`). In each form of question
+every answer is right equally often.
 
 - ``constant``: the best answer that does not look, form by form.
 - ``base``: `tiny-base`, which has never been asked.
@@ -28,12 +28,13 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from kpray.models import TINY_BASE, model_path
 from kpray.schemas import Scene
 from kpray.training.tiny.exam import Score, answers, say, score
 from kpray.training.tiny.questions import Question, balanced_questions
 from kpray.training.tiny.scenes import draw_scenes
 
-TOPICS = ("arms", "legs", "posture", "all")
+TOPICS = ("arms", "legs", "posture", "yes or no", "all")
 TILE_PX = 180
 NOUNS = ("man", "woman", "boy", "girl")
 OPEN = (
@@ -47,8 +48,8 @@ OPEN = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tuned", type=Path, required=True, metavar="DIR", help="the fine-tuned model")
-    parser.add_argument("--base", type=Path, required=True, metavar="DIR", help="the model before")
+    parser.add_argument("--tuned", required=True, metavar="DIR", help="the fine-tuned model")
+    parser.add_argument("--base", default=TINY_BASE, metavar="DIR", help="the model before")
     parser.add_argument("--scenes", type=int, default=1000, metavar="N", help="scenes to ask about")
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="of the series of scenes")
     parser.add_argument("--forms", action="store_true", help="list every form of question too")
@@ -74,13 +75,16 @@ def main() -> None:
         args.json.write_text(json.dumps({name: figures(by_key) for name, by_key in scores.items()}, indent=1) + "\n")
 
 
-def examine(folder: Path, questions: list[Question], images: Any) -> dict[str, Score]:
+def examine(name: str, questions: list[Question], images: Any) -> dict[str, Score]:
     """A model's scores by topic and form."""
-    return score(questions, answers(load(folder), AutoProcessor.from_pretrained(folder), questions, images))
+    return score(questions, answers(*load(name), questions, images))
 
 
-def load(folder: Path) -> Any:
-    return AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+def load(name: str) -> tuple[Any, Any]:
+    """A model and its processor."""
+    folder = model_path(name)
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoProcessor.from_pretrained(folder)
 
 
 def figures(by_key: dict[str, Score]) -> dict[str, dict[str, int]]:
@@ -103,7 +107,7 @@ def _numbers(text: str) -> list[int]:
 def show(args: argparse.Namespace, images: Any, scenes: list[Scene]) -> None:
     """Pictures on one sheet, and what both models answer to an open question about each, as a table."""
     sheet = Image.new("RGB", (5 * TILE_PX, -(-len(args.pick) // 5) * TILE_PX), "white")
-    models = [(load(folder), AutoProcessor.from_pretrained(folder)) for folder in (args.base, args.tuned)]
+    models = [load(name) for name in (args.base, args.tuned)]
     print("| | question | base | tuned | captions |\n|---|---|---|---|---|")
     for place, number in enumerate(args.pick):
         tile = Image.fromarray(images[number]).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC)

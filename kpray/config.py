@@ -7,6 +7,7 @@ A configuration is built from, in rising order: the defaults here, a YAML file, 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
@@ -281,7 +282,7 @@ def load_config(
         if not equals or not key:
             raise ConfigError(f"--set takes key=value, for example --set teacher.model=gpt-4o; found {text!r}")
         try:
-            _set(values, key.strip(), yaml.safe_load(value))
+            _set(values, key.strip(), yaml.load(value, Loader=_Loader))
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {key}: {value!r} is not a YAML value ({error})") from error
     _refuse_unknown_keys(values, config_type, prefix="")
@@ -291,9 +292,18 @@ def load_config(
         raise ConfigError(_explain(error)) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, for which 1e-3 is a number as it is in YAML 1.2, not a text as in 1.1."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), [*"-+0123456789"]
+)
+
+
 def _read_yaml(file: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(storage.read_bytes(file))
+        values = yaml.load(storage.read_bytes(file), Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{file} is not valid YAML: {error}") from error
     if values is None:

@@ -51,6 +51,9 @@ Keypoint = tuple[float, float, int]
 KindName = Literal["conversation", "detailed", "reasoning"]
 KIND_NAMES: Final[tuple[KindName, ...]] = ("conversation", "detailed", "reasoning")
 
+RequestKind = Literal["conversation", "detailed", "reasoning", "answer", "judge"]
+"""What a reply is for: a sample of one of the three kinds, an answer to a benchmark's question, or a judgement."""
+
 IMAGE_TOKEN: Final = "<image>"
 """LLaVA's placeholder for the picture; once, at the start of a record's first turn."""
 
@@ -149,7 +152,7 @@ class Request(msgspec.Struct, frozen=True, dict=True):
     """One question to a teacher.
 
     Attributes:
-        kind: Which kind of sample the reply becomes.
+        kind: What the reply is for.
         scene_id: The scene it is about.
         messages: The chat, as sent.
         model: ``teacher/model``, for example ``openai/gpt-4o``.
@@ -158,7 +161,7 @@ class Request(msgspec.Struct, frozen=True, dict=True):
         scene: Only for a teacher that reads the annotations instead of the messages (`geometric`).
     """
 
-    kind: KindName
+    kind: RequestKind
     scene_id: str
     messages: tuple[Message, ...]
     model: str
@@ -172,6 +175,17 @@ class Request(msgspec.Struct, frozen=True, dict=True):
         answer_depends_on = (self.messages, self.model, self.sampling, self.response_schema, self.scene)
         encoded = msgspec.json.encode(answer_depends_on, order="deterministic")
         return hashlib.blake2b(encoded, digest_size=16).hexdigest()
+
+    @property
+    def sample_kind(self) -> KindName:
+        """The kind of the sample that the reply becomes.
+
+        Raises:
+            ValueError: It becomes none.
+        """
+        if self.kind == "answer" or self.kind == "judge":
+            raise ValueError(f"expected a request for a sample ({', '.join(KIND_NAMES)}), found kind {self.kind}")
+        return self.kind
 
 
 class Usage(msgspec.Struct, frozen=True):

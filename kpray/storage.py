@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -36,8 +37,19 @@ def resolve(path: str) -> tuple[Any, str]:
     try:
         fs, inner = pafs.FileSystem.from_uri(path)
     except (pa.ArrowException, OSError) as error:
-        raise StorageError(f"cannot reach {path}: {error}. Expected a local path, s3:// or gs://.") from error
+        raise StorageError(
+            f"cannot reach {without_keys(path)}: {error}. Expected a local path, s3:// or gs://."
+        ) from error
     return fs, inner
+
+
+def without_keys(address: str) -> str:
+    """An address as it may be shown: without the keys that an object store's may carry.
+
+    >>> without_keys("s3://name:secret@bucket/runs?region=us-east-1")
+    's3://bucket/runs?region=us-east-1'
+    """
+    return re.sub(r"(?<=://)[^/]*@", "", address)
 
 
 def join(base: str, *parts: str) -> str:
@@ -47,9 +59,16 @@ def join(base: str, *parts: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether a file or folder is there."""
+    """Whether a file or folder is there.
+
+    Raises:
+        StorageError: Its file system cannot be asked.
+    """
     fs, inner = resolve(path)
-    return bool(fs.get_file_info(inner).type != pafs.FileType.NotFound)
+    try:
+        return bool(fs.get_file_info(inner).type != pafs.FileType.NotFound)
+    except OSError as error:
+        raise StorageError(f"cannot reach {without_keys(path)}: {error}. Check the address and the keys.") from error
 
 
 def list_files(folder: str) -> list[str]:
@@ -65,7 +84,9 @@ def make_folder(path: str) -> None:
     try:
         fs.create_dir(inner, recursive=True)
     except OSError as error:
-        raise StorageError(f"cannot write to {path}: {error}. Choose a folder you may write to.") from error
+        raise StorageError(
+            f"cannot write to {without_keys(path)}: {error}. Choose a folder you may write to."
+        ) from error
 
 
 def delete(path: str) -> None:
@@ -89,9 +110,9 @@ def open_raw(path: str) -> Iterator[IO[bytes]]:
     try:
         stream = fs.open_input_stream(inner, compression=None, buffer_size=1 << 20)
     except FileNotFoundError as error:
-        raise StorageError(f"there is no file {path}") from error
+        raise StorageError(f"there is no file {without_keys(path)}") from error
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error}") from error
+        raise StorageError(f"cannot read {without_keys(path)}: {error}") from error
     with stream:
         yield cast(IO[bytes], stream)
 
@@ -149,7 +170,7 @@ def open_atomic(path: str, *, durable: bool = True) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
         Path(aside).replace(inner)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error}") from error
+        raise StorageError(f"cannot write {without_keys(path)}: {error}") from error
     finally:
         with contextlib.suppress(OSError):  # what made writing fail is the error to tell
             Path(aside).unlink(missing_ok=True)

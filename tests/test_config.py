@@ -37,6 +37,13 @@ def test_flags_and_overrides_win_in_that_order(tmp_path: Path) -> None:
     assert (config.teacher.model, config.teacher.timeout_s) == ("from-set", 3.0)
 
 
+@pytest.mark.parametrize(("written", "value"), [("1e2", 100.0), ("2.5e-1", 0.25), ("1.E+1", 10.0), ("3", 3.0)])
+def test_numbers_may_be_written_with_an_exponent(written: str, value: float, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"out: a\nteacher: {{timeout_s: {written}}}\n")
+    assert load(file=tmp_path / "c.yaml").teacher.timeout_s == value
+    assert load(f"teacher.timeout_s={written}", out="a").teacher.timeout_s == value
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

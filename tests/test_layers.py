@@ -12,8 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-CORE = {"schemas", "errors", "config", "lineage", "storage", "llava", "coco", "pose", "prompts", "quality", "scoring"}
-MIDDLE = {"teachers", "ledger"}
+CORE = {"schemas", "errors", "config", "lineage", "storage", "llava", "models"}
+CORE |= {"coco", "pose", "prompts", "quality", "scoring"}
+MIDDLE = {"teachers", "ledger", "judges"}
 UPPER = {"pipelines", "training", "serving", "reports"}
 NOT_IN_CORE = {"ray", "torch", "transformers", "openai", "aiohttp", "httpx"}
 

@@ -77,3 +77,10 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
 def test_join_keeps_a_query_at_the_end() -> None:
     assert storage.join("s3://b/run?region=x", "a", "b.json") == "s3://b/run/a/b.json?region=x"
     assert storage.join("/odd?name", "a") == "/odd?name/a"
+
+
+def test_a_store_that_does_not_answer_is_an_error_without_its_keys() -> None:
+    address = "s3://name:secret@bucket/runs?region=us-east-1&endpoint_override=127.0.0.1:9&scheme=http"
+    with pytest.raises(StorageError, match="cannot reach s3://bucket/runs") as error:
+        storage.exists(address)
+    assert "secret" not in str(error.value)

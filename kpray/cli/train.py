@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,6 +97,6 @@ def _export(result: TrainResult) -> str | None:
     from kpray.training.finish import export_result
 
     model = export_result(result)
-    hint = f"{result.out} is no local folder; `kpray export {result.out} --out DIR` makes a model of it"
+    hint = f"models are written to local folders; `kpray export {shlex.quote(result.out)} --out DIR` makes this one"
     click.echo(f"  {model}" if model else hint)
     return model

@@ -58,7 +58,13 @@ class Asked(msgspec.Struct, frozen=True):
         """A request that nothing has come of yet."""
         request, prompt = rendered.request, rendered.prompt
         return cls(
-            request.kind, request.scene_id, rendered.image, request.request_id, prompt.instruction, prompt.dropped, None
+            kind=request.sample_kind,
+            scene_id=request.scene_id,
+            image=rendered.image,
+            request_id=request.request_id,
+            instruction=prompt.instruction,
+            dropped=prompt.dropped,
+            reply=None,
         )
 
 

@@ -33,7 +33,7 @@ class Watch:
     """Shows on the driver what the workers report to a `Board`."""
 
     def __init__(self, show: Callable[[StepMetrics], None], every_s: float = 0.5) -> None:
-        self.board = ray.remote(num_cpus=0)(Board).remote()
+        self.board = ray.remote(num_cpus=0, max_restarts=-1)(Board).remote()  # its node may be lost
         self._show, self._every_s = show, every_s
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,8 +18,11 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 24, 16, 44
 """Of the loss curve, in pixels: the whole picture, and what is around the plot."""
 
 _GREY, _LIGHT, _INK, _LINE = "#9aa5b1", "#e4e7eb", "#1f2933", "#0b69a3"
-_MEMORY = 0.9
-"""Weight of the past in the smoothed line."""
+_WINDOWS = 20
+"""The smoothed line is a mean over this part of the steps around each."""
+
+_SOFTWARE = ("kpray", "git_commit", "torch", "transformers", "deepspeed", "peft", "ray")
+"""What the card names; `lineage.json` has all."""
 
 
 def write_card(
@@ -93,7 +98,8 @@ def _training(manifest: TrainManifest, step: int) -> Iterator[tuple[str, str]]:
     yield "numbers", config.model.dtype
     yield "DeepSpeed", f"ZeRO stage {config.deepspeed.stage}"
     yield "seed", str(config.seed)
-    yield "software", ", ".join(f"{name} {version}" for name, version in manifest.software.items())
+    software = ((name, manifest.software[name]) for name in _SOFTWARE if name in manifest.software)
+    yield "software", ", ".join(f"{name} {version}" for name, version in software)
 
 
 def _data(manifest: TrainManifest) -> Iterator[tuple[str, str]]:
@@ -107,24 +113,35 @@ def _data(manifest: TrainManifest) -> Iterator[tuple[str, str]]:
 
 def _outcome(metrics: Sequence[StepMetrics]) -> str:
     last = [one.loss for one in metrics[-10:]]
-    return f"Loss {metrics[0].loss:.4f} at the first step, {sum(last) / len(last):.4f} over the last {len(last)}.\n"
+    return (
+        f"Loss {metrics[0].loss:.4f} at the first step, {sum(last) / len(last):.4f} over the last {len(last)}. "
+        f"Grey: each step; blue: the mean of {2 * _reach(len(metrics)) + 1} steps around it.\n"
+    )
+
+
+_ASK = """\
+processor = AutoProcessor.from_pretrained(".")
+
+question = [{"type": "image"}, {"type": "text", "text": "What is the person doing?"}]
+text = processor.apply_chat_template([{"role": "user", "content": question}], add_generation_prompt=True)
+inputs = processor(images=Image.open("picture.jpg"), text=text, return_tensors="pt")
+answer = model.generate(**inputs, max_new_tokens=200)[0, inputs["input_ids"].shape[1] :]
+print(processor.decode(answer, skip_special_tokens=True))"""
 
 
 def _use(base: str, adapter: bool) -> str:
     model = "AutoModelForImageTextToText.from_pretrained"
+    imports = ["from PIL import Image", "from transformers import AutoModelForImageTextToText, AutoProcessor", ""]
     if adapter:
         lines = [
             "from peft import PeftModel",
-            "from transformers import AutoModelForImageTextToText, AutoProcessor",
+            *imports,
             f'base = {model}("{base if not Path(base).is_absolute() else Path(base).name}")',
             'model = PeftModel.from_pretrained(base, ".")',
         ]
     else:
-        lines = [
-            "from transformers import AutoModelForImageTextToText, AutoProcessor",
-            f'model = {model}(".")',
-        ]
-    return "\n".join(["```python", *lines, 'processor = AutoProcessor.from_pretrained(".")', "```\n"])
+        lines = [*imports, f'model = {model}(".")']
+    return "\n".join(["```python", *lines, _ASK, "```\n"])
 
 
 def _table(header: tuple[str, str], rows: Iterator[tuple[str, str]]) -> str:
@@ -139,7 +156,8 @@ def loss_curve(losses: Sequence[tuple[int, float]]) -> bytes:
     """
     image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
     draw = ImageDraw.Draw(image)
-    low, high = _range([loss for _, loss in losses])
+    ticks = _ticks([loss for _, loss in losses])
+    low, high = ticks[0], ticks[-1]
     first, last = losses[0][0], max(losses[-1][0], losses[0][0] + 1)
 
     def place(step: float, loss: float) -> tuple[float, float]:
@@ -148,9 +166,9 @@ def loss_curve(losses: Sequence[tuple[int, float]]) -> bytes:
         return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
 
     font = ImageFont.load_default(13)
-    for loss in (low + (high - low) * part / 4 for part in range(5)):
+    for loss in ticks:
         draw.line([place(first, loss), place(last, loss)], fill=_LIGHT)
-        draw.text((_LEFT - 8, place(first, loss)[1]), f"{loss:.2f}", fill=_INK, font=font, anchor="rm")
+        draw.text((_LEFT - 8, place(first, loss)[1]), f"{loss:g}", fill=_INK, font=font, anchor="rm")
     for step in sorted({round(first + (last - first) * part / 4) for part in range(5)}):
         draw.text((place(step, low)[0], _HEIGHT - _BOTTOM + 8), f"{step:,}", fill=_INK, font=font, anchor="mt")
     draw.text((_LEFT, 4), "loss", fill=_INK, font=font)
@@ -162,16 +180,30 @@ def loss_curve(losses: Sequence[tuple[int, float]]) -> bytes:
     return buffer.getvalue()
 
 
-def _range(losses: Sequence[float]) -> tuple[float, float]:
+def _ticks(losses: Sequence[float]) -> list[float]:
+    """Round numbers from below all losses to above them, four to eight of them.
+
+    >>> _ticks([6.86, 0.64])
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    >>> _ticks([0.32, 0.21])
+    [0.2, 0.22, 0.24, 0.26, 0.28, 0.3, 0.32]
+    """
     low, high = min(losses), max(losses)
-    margin = 0.05 * (high - low) or 0.5
-    return max(0.0, low - margin), high + margin
+    extent = high - low or max(high, 1.0)
+    power = 10.0 ** math.floor(math.log10(extent))
+    step = power * next(part for part in (0.2, 0.5, 1.0, 2.0) if extent / (power * part) <= 7)
+    first, last = math.floor(round(low / step, 6)), math.ceil(round(high / step, 6))
+    return [round(step * tick, 10) for tick in range(first, max(last, first + 1) + 1)]
+
+
+def _reach(steps: int) -> int:
+    """How many steps before and behind are in a step's mean."""
+    return steps // _WINDOWS // 2
 
 
 def _smoothed(losses: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
-    """Running means that forget; weights add up to one from the first step on (as Adam's moments)."""
-    mean = weight = 0.0
-    for step, loss in losses:
-        mean = _MEMORY * mean + (1 - _MEMORY) * loss
-        weight = _MEMORY * weight + (1 - _MEMORY)
-        yield step, mean / weight
+    """Means over the steps around each, as far as there are as many on both sides, so that no line lags behind."""
+    sums = [0.0, *itertools.accumulate(loss for _, loss in losses)]
+    for index, (step, _) in enumerate(losses):
+        reach = min(_reach(len(losses)), index, len(losses) - 1 - index)
+        yield step, (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)

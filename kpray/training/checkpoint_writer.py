@@ -90,9 +90,17 @@ def _cannot_write(out: str, step: int, error: Exception) -> str:
     before = newest_checkpoint(out)
     left = f"The checkpoint of step {before.step} is complete" if before else "No checkpoint is complete yet"
     return (
-        f"cannot write the checkpoint of step {step} to {checkpoints_folder(out)}: {error}. {left}. Make room (or "
-        "lower `checkpoint.keep`) and give the same command to go on"
+        f"cannot write the checkpoint of step {step} to {checkpoints_folder(out)}: {_reason(error)}. {left}. Make room "
+        "(or lower `checkpoint.keep`) and give the same command to go on"
     )
+
+
+def _reason(error: Exception) -> BaseException:
+    """The system's own words where torch hides them behind an error of its own ("unexpected pos 704 vs 598")."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, OSError):
+        inner = inner.__context__
+    return inner or error
 
 
 def _write_state(path: str, state: Any) -> int:

@@ -24,7 +24,7 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model that is tuned.
 
     Attributes:
-        name: A folder or a hub's name.
+        name: A folder, a hub's name, or ``tiny-base``, which ships with kpray.
         frozen: Parts that do not learn.
         lora: Adapters instead of the language model's own weights; None trains those.
         dtype: Of the weights in forward and backward.

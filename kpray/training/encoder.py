@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ENCODING_VERSION: Final = 1
 """To be raised whenever kpray makes other tokens or labels of the same record, so that nothing stale is used."""
 
+_MULTIPLE_OF: Final = 8
+"""Rows are padded to a multiple of so many tokens: tensor cores want it, and kernels are made for fewer shapes."""
+
 
 class Encoder(msgspec.Struct, frozen=True, eq=False):
     """Makes of records what the model takes; it can be sent to other processes.
@@ -56,7 +59,8 @@ class Encoder(msgspec.Struct, frozen=True, eq=False):
         """The model's keyword arguments for some rows (see `Family.collate`)."""
         tokenizer = getattr(self.processor, "tokenizer", self.processor)
         candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-        return self.family.collate(rows, pad_id=next(token for token in candidates if token is not None))
+        pad_id = next(token for token in candidates if token is not None)
+        return self.family.collate(rows, pad_id=pad_id, multiple_of=_MULTIPLE_OF)
 
     def fingerprint(self) -> str:
         """Hash of what decides tokens and labels besides the records (16 hex digits)."""

@@ -16,6 +16,7 @@ import torch
 
 from kpray import storage
 from kpray.errors import ConfigError, InputError
+from kpray.models import model_path
 from kpray.training.card import write_card
 from kpray.training.checkpoints import CheckpointAt, complete_checkpoints, local_copy, newest_checkpoint
 from kpray.training.families import family_of, load_processor
@@ -164,7 +165,7 @@ def _generation_config(name: str, config: Any) -> Any:
     from transformers import GenerationConfig
 
     try:
-        return GenerationConfig.from_pretrained(name)
+        return GenerationConfig.from_pretrained(model_path(name))
     except OSError:
         return GenerationConfig.from_model_config(config)
 
@@ -210,6 +211,17 @@ def _write_adapter(manifest: TrainManifest, checkpoint: Path, folder: Path) -> i
     return sum(tensor.nbytes for tensor in tensors.values())
 
 
+def _without_keys(value: Any) -> Any:
+    """A configuration whose addresses lack the keys of object stores, as the folder may be published.
+
+    >>> _without_keys({"data": {"path": "s3://name:secret@bucket/runs?region=us-east-1"}, "seed": 0})
+    {'data': {'path': 's3://bucket/runs?region=us-east-1'}, 'seed': 0}
+    """
+    if isinstance(value, dict):
+        return {key: _without_keys(one) for key, one in value.items()}
+    return storage.without_keys(value) if isinstance(value, str) else value
+
+
 def _write_lineage(manifest: TrainManifest, checkpoint: CheckpointAt, folder: Path, *, adapter: bool) -> None:
     lineage: Mapping[str, Any] = {
         "base_model": manifest.config.model.name,
@@ -220,7 +232,7 @@ def _write_lineage(manifest: TrainManifest, checkpoint: CheckpointAt, folder: Pa
         "workers": checkpoint.world,
         "global_batch": manifest.global_batch,
         "dataset": manifest.data,
-        "config": msgspec.to_builtins(manifest.config),
+        "config": _without_keys(msgspec.to_builtins(manifest.config)),
         "trained_with": manifest.software,
         "exported_with": versions(),
         "sessions": msgspec.to_builtins(manifest.sessions),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -138,16 +138,20 @@ def session(manifest: TrainManifest, from_step: int) -> Iterator[TrainSession]:
     began, entry = time.monotonic(), TrainSession(now, from_step, from_step, manifest.config.workers.count)
     manifest.sessions.append(entry)
     write_train_manifest(manifest)
-    entry.status = "failed"
     try:
         yield entry
-        entry.status = "complete"
-    except KeyboardInterrupt:
-        entry.status = "interrupted"
+    except BaseException as error:
+        entry.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        with suppress(StorageError):  # on a full disk, the error in hand is the one to tell
+            _note_end(manifest, entry, began)
         raise
-    finally:
-        entry.elapsed_s = round(time.monotonic() - began, 3)
-        write_train_manifest(manifest)
+    entry.status = "complete"
+    _note_end(manifest, entry, began)
+
+
+def _note_end(manifest: TrainManifest, entry: TrainSession, began: float) -> None:
+    entry.elapsed_s = round(time.monotonic() - began, 3)
+    write_train_manifest(manifest)
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedMode
 from transformers.utils import is_flash_attn_2_available
 
 from kpray.errors import ConfigError
+from kpray.models import model_path
 from kpray.training.config import LoraConfig, ModelConfig, OptimConfig, PartName
 from kpray.training.types import Family
 
@@ -25,7 +26,7 @@ def read_model_config(name: str) -> Any:
         ConfigError: There is none.
     """
     try:
-        return AutoConfig.from_pretrained(name)
+        return AutoConfig.from_pretrained(model_path(name))
     except (OSError, ValueError) as error:
         raise ConfigError(_not_loadable(name, error)) from error
 
@@ -49,7 +50,9 @@ def load_model(config: ModelConfig, *, gpu: bool) -> PreTrainedModel:
     """
     try:
         model = AutoModelForImageTextToText.from_pretrained(
-            config.name, dtype=DTYPES[config.dtype], attn_implementation=config.attention or _attention(gpu)
+            model_path(config.name),
+            dtype=DTYPES[config.dtype],
+            attn_implementation=config.attention or _attention(gpu),
         )
     except (OSError, ValueError) as error:
         raise ConfigError(_not_loadable(config.name, error)) from error

@@ -43,7 +43,7 @@ class TrainResult(msgspec.Struct, frozen=True):
         skipped: Records that were not, by reason.
         tokens: Of the records, an epoch.
         first_loss: Of the first step.
-        last_loss: Mean of the last ten steps.
+        last_loss: Mean of the last ten steps, or of all where there are fewer.
         elapsed_s: Of this session.
         checkpoint: The newest, which `kpray export` turns into a model.
     """
@@ -141,7 +141,7 @@ def summary_text(result: TrainResult) -> str:
     return "\n".join(
         [
             f"trained {result.steps:,} steps on {result.records:,} records ({result.tokens:,} tokens); "
-            f"loss {result.first_loss:.4f} at first, {result.last_loss:.4f} over the last ten steps",
+            f"loss {result.first_loss:.4f} at first, {result.last_loss:.4f} over the last {min(10, result.steps)}",
             f"skipped {sum(result.skipped.values()):,} records" + (f" ({skipped})" if skipped else ""),
             f"took {result.elapsed_s:,.1f} s",
             f"  {result.checkpoint}",

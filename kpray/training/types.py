@@ -119,8 +119,10 @@ class Family(Protocol):
             CannotTrain: There is nothing to learn from it.
         """
 
-    def collate(self, rows: Sequence[Sequence[Encoded]], *, pad_id: int) -> dict[str, torch.Tensor]:
-        """The model's keyword arguments for some rows, padded to the longest.
+    def collate(
+        self, rows: Sequence[Sequence[Encoded]], *, pad_id: int, multiple_of: int = 1
+    ) -> dict[str, torch.Tensor]:
+        """The model's keyword arguments for some rows, padded to the longest, or to the next multiple of some tokens.
 
         Samples that share a row do not see each other: positions start again with each, the first label of each is
         `IGNORED`, and attention is block-diagonal.

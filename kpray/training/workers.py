@@ -26,6 +26,9 @@ _FAILURES_WITHOUT_PROGRESS = 3
 
 _COLLECTIVE_TIMEOUT_S = 1800
 
+RESIZE_INTERVAL_S = 60.0
+"""So often Ray looks whether nodes are back for a group with fewer workers than asked for."""
+
 
 def cluster_resources() -> dict[str, float]:
     """What the cluster has, by resource; what it may grow to where it grows by itself."""
@@ -126,7 +129,12 @@ def _trainer(worker: Callable[[Any], int], job: Any, config: TrainConfig, sessio
         worker,
         train_loop_config=job,
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S),
-        scaling_config=ScalingConfig(num_workers=count, use_gpu=gpu, resources_per_worker=resources),
+        scaling_config=ScalingConfig(
+            num_workers=count,
+            use_gpu=gpu,
+            resources_per_worker=resources,
+            elastic_resize_monitor_interval_s=RESIZE_INTERVAL_S,
+        ),
         run_config=RunConfig(
             name=f"kpray-{session}",
             storage_path=_ray_folder(config.out),

@@ -119,9 +119,17 @@ def test_packing_fills_rows_on_lengths_like_real_ones():
     assert plan(lengths).fill > 0.97
 
 
-def test_pack_puts_the_longest_first_into_the_first_row_with_room():
-    numbers, sizes = pack(np.array([10, 11, 12, 13]), np.array([2, 5, 4, 8]), 10)
-    assert (numbers.tolist(), sizes.tolist()) == ([13, 10, 11, 12], [2, 2])
+def test_pack_begins_with_the_longest_and_fills_the_gap_with_the_best_pair():
+    # Into the 10 left beside 20, 9 alone fits closest; 6 and 4 fill it.
+    numbers, sizes = pack(np.array([10, 11, 12, 13]), np.array([4, 6, 9, 20]), 30)
+    assert (numbers.tolist(), sizes.tolist()) == ([13, 11, 10, 12], [3, 1])
+
+
+def test_packing_fills_rows_of_three_that_images_have_made_long():
+    lengths = 576 + np.clip(np.random.default_rng(0).lognormal(4.5, 0.5, 2048), 30, 300).astype(int)
+    _, sizes = pack(np.arange(2048), lengths, 2048)
+    fewest = max(-(-2048 // 3), -(-int(lengths.sum()) // 2048))  # four never fit
+    assert len(sizes) < 1.05 * fewest
 
 
 def test_nothing_to_plan_and_records_over_the_limit_are_refused():

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from kpray.training.card import loss_curve, render_card, write_card
+from kpray.training.card import _smoothed, _ticks, loss_curve, render_card, write_card
 from kpray.training.config import DataConfig, LoraConfig, ModelConfig, TrainConfig
 from kpray.training.manifest import TrainManifest
 from kpray.training.metrics import StepMetrics
@@ -78,6 +78,22 @@ def test_the_curve_falls_where_the_loss_falls() -> None:
     heights = [blue[0][blue[1] == column].mean() for column in (200, 400, 600)]
     assert heights == sorted(heights)  # rows count downwards
     assert heights[2] - heights[0] > 100
+
+
+def test_the_smoothed_line_lies_in_the_middle_of_the_steps_and_not_behind_them() -> None:
+    steps = [(step, 10.0 - step / 20 + (0.5 if step % 2 else -0.5)) for step in range(1, 161)]
+    smoothed = dict(_smoothed(steps))
+    assert [smoothed[step] for step in (20, 80, 140)] == pytest.approx([9.0, 6.0, 3.0], abs=0.1)
+    assert (smoothed[1], smoothed[160]) == (steps[0][1], steps[-1][1])
+
+
+@pytest.mark.parametrize("losses", [[6.9, 0.6], [0.32, 0.21], [2.0], [0.0], [1e-4, 12_345.0], [1.0, 1.0 + 1e-12]])
+def test_the_scale_is_round_and_holds_all_losses(losses: list[float]) -> None:
+    ticks = _ticks(losses)
+    assert 2 <= len(ticks) <= 9
+    assert ticks[0] <= min(losses)
+    assert max(losses) <= ticks[-1] + 1e-9
+    assert all(len(f"{tick:g}") <= 5 for tick in ticks)
 
 
 @pytest.mark.parametrize("losses", [[(7, 2.0)], [(1, 2.0), (2, 2.0)], [(1, 0.0), (2, 0.0)]])

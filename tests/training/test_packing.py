@@ -112,13 +112,23 @@ def test_where_no_sample_has_an_image_a_blank_one_is_computed_and_learned_nothin
     texts = [chat("What is a knee?", "A joint."), chat("And an elbow?", "Another joint, of the arm.")]
     encoded = [family.encode(processor, turns, None) for turns in texts]
     wanted = gradients(model, [alone(model, processor, sample) for sample in encoded])
-    for rows in ([encoded], [[sample] for sample in encoded]):
+    for rows in ([encoded], [[sample] for sample in encoded], [[sample] for sample in encoded * 9]):
         batch = family.collate(rows, pad_id=processor.tokenizer.pad_token_id)
         found = gradients(model, [together(model, batch)])
         vision = [found[name] for name, _ in model.named_parameters() if family.part_of(name) == "projector"]
         assert vision
         assert not any(gradient.any() for gradient in vision)
-        assert all((found[name] - gradient).abs().max() < 1e-5 for name, gradient in wanted.items())
+        times = sum(map(len, rows)) // len(encoded)
+        assert all((found[name] - gradient * times).abs().max() < 1e-5 * times for name, gradient in wanted.items())
+
+
+def test_the_blank_image_goes_where_it_takes_the_least_room() -> None:
+    family, processor = family_of("llava"), tiny("llava").processor
+    text = family.encode(processor, chat("What is a knee?", "A joint, between the thigh and the shin."), None)
+    blank, length = len(text.extra["unseen_input_ids"]), len(text.input_ids)
+    beside, below = (family.collate([[text]] * count, pad_id=0)["input_ids"].shape for count in (1, 30))
+    assert beside == (1, length + blank)
+    assert below == (31, max(length, blank))
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
@@ -153,12 +163,20 @@ def test_nobody_sees_the_padding(model_type: str, attention: str) -> None:
     assert losses[0] == losses[1]
 
 
+def test_rows_are_padded_to_a_multiple() -> None:
+    sample = Encoded(np.arange(5), np.arange(5), {})
+    exact, even = (family_of("llava").collate([[sample]], pad_id=9, multiple_of=m)["input_ids"] for m in (1, 8))
+    assert exact.tolist() == [[0, 1, 2, 3, 4]]
+    assert even.tolist() == [[0, 1, 2, 3, 4, 9, 9, 9]]
+
+
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
-def test_rows_may_be_laid_end_to_end(model_type: str) -> None:
+def test_rows_may_be_laid_end_to_end_without_their_padding(model_type: str) -> None:
     model, _ = tiny(model_type)
     batch = collated(model_type, LAYOUTS["rows of unlike length"])
     flat = one_row(batch)
-    assert flat["input_ids"].shape == (1, batch["input_ids"].numel())
+    tokens = sum(len(sample.input_ids) for sample in samples(model_type))
+    assert flat["input_ids"].shape == (1, tokens) < (1, batch["input_ids"].numel())
     assert flat["position_ids"].shape[:-1] == (*batch["position_ids"].shape[:-2], 1)
     assert together(model, flat).item() == pytest.approx(together(model, batch).item(), rel=1e-6)
 
@@ -185,7 +203,7 @@ def test_the_first_token_of_a_sample_is_never_foretold_from_the_one_before_it() 
     batch = family_of("llava").collate([[sample, sample], [sample]], pad_id=9)
     assert batch["labels"].tolist() == [[-100, 1, 2, 3, -100, 1, 2, 3], [-100, 1, 2, 3, *[-100] * 4]]
     assert batch["input_ids"].tolist()[1] == [0, 1, 2, 3, 9, 9, 9, 9]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 2, 3]] * 2
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1, 2, 3], [0, 1, 2, 3, 0, 0, 0, 0]]
 
 
 def test_text_positions_are_counted_beside_those_of_rows_and_columns() -> None:
@@ -195,5 +213,5 @@ def test_text_positions_are_counted_beside_those_of_rows_and_columns() -> None:
     encoded = samples("qwen2_vl")
     for row, numbers in zip(text.tolist(), LAYOUTS["rows of unlike length"], strict=True):
         lengths = [len(encoded[number].input_ids) for number in numbers]
-        wanted = [place for length in [*lengths, len(row) - sum(lengths)] for place in range(length)]
-        assert row == wanted
+        wanted = [place for length in lengths for place in range(length)]
+        assert row == [*wanted, *[0] * (len(row) - len(wanted))]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -26,6 +27,7 @@ from kpray.training.checkpoints import complete_checkpoints, newest_checkpoint
 from kpray.training.config import DataConfig, TrainConfig
 from kpray.training.engine import Started
 from kpray.training.job import Job
+from kpray.training.manifest import TrainManifest, session
 from kpray.training.stops import TrainingError, leave_note, not_a_number, read_note
 
 
@@ -73,6 +75,51 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_what_to_do(
     assert "The checkpoint of step 3 is complete. Make room (or lower `checkpoint.keep`) and give the same" in said
     assert [one.step for one in complete_checkpoints(str(tmp_path))] == [3]
     assert not [path for path in (tmp_path / "checkpoints" / "step-00000006-aa").rglob("*") if path.is_file()]
+
+
+class FullStream:
+    """Has room for some bytes only."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+
+    def write(self, data: bytes) -> int:
+        self._room -= len(data)
+        if self._room < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_what_the_system_said_is_told_where_torch_says_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_writer.storage, "open_atomic", lambda path: contextlib.nullcontext(FullStream(500)))
+    writer = CheckpointWriter(str(tmp_path), keep=2, start="aa", rank=0, world=1)
+    writer.save(SmallEngine(), 3)
+    said = str(writer.settle())
+    assert "No space left on device. No checkpoint is complete yet" in said
+    assert "unexpected pos" not in said
+
+
+def test_a_disk_too_full_for_the_runs_own_notes_does_not_hide_why_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = TrainManifest(config_in(tmp_path), {}, {}, 8)
+
+    def full(path: str, data: bytes) -> None:
+        raise StorageError("No space left on device")
+
+    def ends() -> None:
+        with session(manifest, 0):
+            monkeypatch.setattr("kpray.storage.write_bytes", full)
+            raise TrainingError("out of memory")
+
+    with pytest.raises(TrainingError, match="out of memory"):
+        ends()
+    assert manifest.sessions[0].status == "failed"
 
 
 def test_the_first_checkpoint_that_does_not_fit_says_that_there_is_none(

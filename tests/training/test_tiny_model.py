@@ -56,7 +56,7 @@ def test_a_saved_model_is_small_and_loads_by_the_generic_classes(processor: Any,
     processor.save_pretrained(tmp_path)
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 10e6
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path)
-    assert 0.8e6 < sum(weight.numel() for weight in loaded.parameters()) < 1.3e6
+    assert 1.3e6 < sum(weight.numel() for weight in loaded.parameters()) < 1.8e6
     sample = family_of("llava").encode(AutoProcessor.from_pretrained(tmp_path), TURNS, Image.new("RGB", (64, 48)))
     with torch.no_grad():
         made = model(

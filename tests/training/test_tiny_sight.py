@@ -12,7 +12,7 @@ from kpray.coco.synthetic import as_scene, render, synthesize  # noqa: E402
 from kpray.schemas import KEYPOINT_NAMES  # noqa: E402
 from kpray.training.tiny.fitting import Plan, batches, fit  # noqa: E402
 from kpray.training.tiny.scenes import Drawn, draw, shrink, smaller, squared_keypoints  # noqa: E402
-from kpray.training.tiny.sight import mirror, presence  # noqa: E402
+from kpray.training.tiny.sight import mirror, places_error, presence, shift  # noqa: E402
 
 LEFT_WRIST, RIGHT_WRIST = KEYPOINT_NAMES.index("left_wrist"), KEYPOINT_NAMES.index("right_wrist")
 
@@ -40,6 +40,27 @@ def test_in_a_mirror_left_is_right() -> None:
     assert np.argwhere(mirrored[0].any(axis=-1)).tolist() == [[20, 111 - 10]]
     np.testing.assert_allclose(keypoints[0, RIGHT_WRIST], [0.9, 0.2, 2], rtol=1e-6)
     assert keypoints[0, LEFT_WRIST, 2] == 0
+
+
+@pytest.mark.parametrize(("right", "down"), [(3, -2), (-5, 6), (0, 0)])
+def test_keypoints_move_with_the_picture(right: int, down: int) -> None:
+    images = np.zeros((1, 112, 112, 3), dtype=np.uint8)
+    images[0, 20, 10] = 255
+    moved, keypoints = shift(images, one_wrist(10 / 112, 20 / 112), right, down)
+    assert np.argwhere((moved[0] == 255).all(axis=-1)).tolist() == [[20 + down, 10 + right]]
+    np.testing.assert_allclose(keypoints[0, LEFT_WRIST] * 112, [10 + right, 20 + down, 2 * 112], rtol=1e-5)
+
+
+def test_what_leaves_the_picture_is_not_labelled() -> None:
+    _, keypoints = shift(np.zeros((1, 112, 112, 3), dtype=np.uint8), one_wrist(0.99, 0.5), 6, 0)
+    assert keypoints[0, LEFT_WRIST, 2] == 0
+
+
+def test_only_labelled_keypoints_have_an_error() -> None:
+    said = torch.zeros((1, 64, 34))
+    said[0, :, 2 * LEFT_WRIST] = 0.3
+    said[0, :, 2 * RIGHT_WRIST] = 0.9  # not labelled
+    assert places_error(said, one_wrist(0.5, 0.4)).item() == pytest.approx((0.2 + 0.4) / 2)
 
 
 def test_keypoints_follow_the_picture_into_the_square() -> None:

@@ -65,6 +65,6 @@ def test_the_loss_is_the_models_own(made: tuple[Any, Any]) -> None:
         mine = language_loss(model, ids, labels, model.model.multi_modal_projector(seen))
         other = language_loss(model, ids, labels, model.model.multi_modal_projector(seen.flip(0)))
         whole = model(input_ids=ids, pixel_values=pixels(images), labels=labels, use_cache=False).loss
-    assert seen.shape == (2, PATCHES, 96)
+    assert seen.shape == (2, PATCHES, model.config.vision_config.hidden_size)
     torch.testing.assert_close(mine, whole, rtol=2e-2, atol=0)  # `look` computes in bfloat16
     assert abs(float(mine - other)) > 0

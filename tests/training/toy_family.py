@@ -73,8 +73,11 @@ class ToyFamily:
             labels += words if turn.role == "gpt" else [IGNORED] * len(words)
         return Encoded(np.array(ids), np.array(labels), extra)
 
-    def collate(self, rows: Sequence[Sequence[Encoded]], *, pad_id: int) -> dict[str, torch.Tensor]:
-        width = max(sum(len(one.input_ids) for one in row) for row in rows)
+    def collate(
+        self, rows: Sequence[Sequence[Encoded]], *, pad_id: int, multiple_of: int = 1
+    ) -> dict[str, torch.Tensor]:
+        longest = max(sum(len(one.input_ids) for one in row) for row in rows)
+        width = -(-longest // multiple_of) * multiple_of
         batch = {"input_ids": torch.full((len(rows), width), pad_id), "labels": torch.full((len(rows), width), IGNORED)}
         for i, row in enumerate(rows):
             ids, labels = (np.concatenate([getattr(one, key) for one in row]) for key in batch)

@@ -49,13 +49,14 @@ class GeometricTeacher:
         """Write the reply.
 
         Raises:
-            ValueError: The request has no scene.
+            ValueError: The request has no scene, or is for no sample.
         """
         if request.scene is None:
             raise ValueError(f"expected Request.scene for the geometric teacher, found None ({request.scene_id})")
         started = time.perf_counter()
-        answers = compose_from_codes(request.kind, request.scene, self._codes_of(request.scene), seed=self._seed)
-        text = KINDS[request.kind].write(answers, structured=request.response_schema is not None)
+        kind = request.sample_kind
+        answers = compose_from_codes(kind, request.scene, self._codes_of(request.scene), seed=self._seed)
+        text = KINDS[kind].write(answers, structured=request.response_schema is not None)
         return Reply(
             request_id=request.request_id,
             text=text,

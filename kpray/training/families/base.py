@@ -79,9 +79,11 @@ class ImageTextFamily:
         extra = self.extra_of(processor, ids, images)
         return Encoded(ids, labels, extra if image is not None else {**extra, **_unseen_image(self, processor)})
 
-    def collate(self, rows: Sequence[Sequence[Encoded]], *, pad_id: int) -> dict[str, torch.Tensor]:
+    def collate(
+        self, rows: Sequence[Sequence[Encoded]], *, pad_id: int, multiple_of: int = 1
+    ) -> dict[str, torch.Tensor]:
         """The model's keyword arguments for some rows; see `kpray.training.families.rows.collate`."""
-        return collate(rows, pad_id=pad_id)
+        return collate(rows, pad_id=pad_id, multiple_of=multiple_of)
 
     def part_of(self, parameter: str) -> PartName:
         """Which part a parameter belongs to, by its dotted name; wrappers' prefixes do not matter.

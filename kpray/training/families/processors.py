@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kpray.models import model_path
+
 
 def load_processor(name: str) -> Any:
     """A model's processor.
@@ -14,15 +16,16 @@ def load_processor(name: str) -> Any:
     Without it they are made for images alone.
 
     Args:
-        name: A folder, or a hub's name.
+        name: A folder, a hub's name, or ``tiny-base``.
     """
     from transformers import AutoConfig, AutoProcessor
     from transformers.utils import is_torchvision_available
 
-    model_type = AutoConfig.from_pretrained(name).model_type
+    path = model_path(name)
+    model_type = AutoConfig.from_pretrained(path).model_type
     if is_torchvision_available() or model_type not in _video_families():
-        return AutoProcessor.from_pretrained(name)
-    return _still(_video_families()[model_type]).from_pretrained(name)
+        return AutoProcessor.from_pretrained(path)
+    return _still(_video_families()[model_type]).from_pretrained(path)
 
 
 def still_processor(model_type: str, *, image_processor: Any, tokenizer: Any, chat_template: str | None) -> Any:

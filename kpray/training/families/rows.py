@@ -19,20 +19,21 @@ UNSEEN: Final = "unseen_"
 _Ints = npt.NDArray[np.int64]
 
 
-def collate(rows: Sequence[Sequence[Encoded]], *, pad_id: int) -> dict[str, torch.Tensor]:
-    """The model's keyword arguments for some rows, padded to the longest.
+def collate(rows: Sequence[Sequence[Encoded]], *, pad_id: int, multiple_of: int = 1) -> dict[str, torch.Tensor]:
+    """The model's keyword arguments for some rows, padded to the longest, or to the next multiple of some tokens.
 
     Samples that share a row do not see each other: positions start again with each, which is how transformers
-    tells them apart where no ``attention_mask`` is given, and the first label of each is `IGNORED`. Padding is
-    one more sample that nobody sees; where no sample has an image, so is a blank one, as all workers of a model
-    that is spread over them must compute with the same weights. Pass `FORWARD_ARGUMENTS` too.
+    tells them apart where no ``attention_mask`` is given, and the first label of each is `IGNORED`. Each token of
+    padding has position 0, so it is a sample of its own that nobody sees. Where no sample has an image, a blank one is
+    added, as all workers of a model that is spread over them must compute with the same weights. Pass
+    `FORWARD_ARGUMENTS` too.
 
     Returns:
         ``input_ids`` and ``labels`` (B, L), ``position_ids`` (B, L), or (4, B, L) where an image has rows and
         columns in them, and the images' inputs in the order of the samples.
     """
     rows = _with_an_image(rows)
-    width = max(map(_tokens, rows))
+    width = -(-max(map(_tokens, rows)) // multiple_of) * multiple_of
     return {
         "input_ids": _rows([[sample.input_ids for sample in row] for row in rows], width, fill=pad_id),
         "labels": _rows([[_labels(sample) for sample in row] for row in rows], width, fill=IGNORED),
@@ -42,7 +43,7 @@ def collate(rows: Sequence[Sequence[Encoded]], *, pad_id: int) -> dict[str, torc
 
 
 def _with_an_image(rows: Sequence[Sequence[Encoded]]) -> Sequence[Sequence[Encoded]]:
-    """Where no sample has an image, put a blank one into the shortest row, as a sample of its own without loss.
+    """Where no sample has an image, add a blank one as a sample without loss: to the shortest row, or as a row.
 
     Weights that are spread over workers (ZeRO-3) are gathered by all of them at once: one that skips the vision tower
     because its samples have no image would leave the others waiting for ever.
@@ -54,7 +55,10 @@ def _with_an_image(rows: Sequence[Sequence[Encoded]]) -> Sequence[Sequence[Encod
     inputs = {key.removeprefix(UNSEEN): value for key, value in brought if key.startswith(UNSEEN)}
     ids = inputs.pop("input_ids")
     unseen = Encoded(ids, np.full_like(ids, IGNORED), inputs)
-    shortest = min(range(len(rows)), key=lambda number: _tokens(rows[number]))
+    lengths = [_tokens(row) for row in rows]
+    shortest, longest = lengths.index(min(lengths)), max(lengths)
+    if (len(rows) + 1) * max(longest, len(ids)) < len(rows) * max(longest, lengths[shortest] + len(ids)):
+        return [*rows, [unseen]]
     return [[*row, unseen] if number == shortest else row for number, row in enumerate(rows)]
 
 
@@ -85,11 +89,11 @@ def _positions(rows: Sequence[Sequence[Encoded]], width: int) -> torch.Tensor:
 
 
 def _row_positions(row: Sequence[Encoded], width: int) -> _Ints:
-    """(4, width): the place in the sample, then time, row and column of mRoPE; padding counts from 0 as a sample."""
+    """(4, width): the place in the sample, then time, row and column of mRoPE; 0 in padding."""
     samples = [(np.arange(len(sample.input_ids)), sample.extra.get("position_ids")) for sample in row]
-    padding = np.arange(width - sum(len(order) for order, _ in samples))
+    padding = np.zeros((4, width - sum(len(order) for order, _ in samples)), dtype=np.int64)
     blocks = [np.vstack([order, order[None].repeat(3, 0) if grid is None else grid]) for order, grid in samples]
-    return np.concatenate([*blocks, np.tile(padding, (4, 1))], axis=1)
+    return np.concatenate([*blocks, padding], axis=1)
 
 
 def _image_inputs(samples: Sequence[Encoded]) -> dict[str, torch.Tensor]:
@@ -104,10 +108,20 @@ def _image_inputs(samples: Sequence[Encoded]) -> dict[str, torch.Tensor]:
 
 
 def one_row(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same batch as one long row, for attention kernels that tell samples apart only where there is one row.
+    """The same batch as one long row without padding, for attention kernels that tell samples apart only in one row.
 
     Flash attention looks at the positions of a single row; given several, it lets the samples of a row see each
     other without a word. Its cost is linear in the row, so a long one is no loss.
     """
-    flat = {key: batch[key].reshape(*batch[key].shape[:-2], 1, -1) for key in ("input_ids", "labels", "position_ids")}
-    return {**batch, **flat}
+    flat = {key: batch[key].flatten(-2) for key in ("input_ids", "labels", "position_ids")}
+    kept = ~_is_padding(flat["position_ids"])
+    return {**batch, **{key: tokens[..., kept].unsqueeze(-2) for key, tokens in flat.items()}}
+
+
+def _is_padding(positions: torch.Tensor) -> torch.Tensor:
+    """(L,): a token at place 0 that no token at place 1 follows; samples have two tokens or more."""
+    import torch
+
+    places = positions if positions.ndim == 1 else positions[0]
+    followed = torch.roll(places, -1) == 1
+    return (places == 0) & ~followed

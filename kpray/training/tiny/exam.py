@@ -13,7 +13,7 @@ import torch
 from kpray.schemas import IMAGE_TOKEN, Turn
 from kpray.training.families.base import to_messages
 from kpray.training.tiny.model import PATCHES
-from kpray.training.tiny.questions import Options, Question
+from kpray.training.tiny.questions import Question
 from kpray.training.tiny.sight import pixels
 from kpray.training.tiny.speech import look
 
@@ -43,59 +43,74 @@ class Score(msgspec.Struct, frozen=True):
         return self.right / self.asked
 
 
-def answers(
-    model: Any,
-    processor: Any,
-    questions: Sequence[Question],
-    images: npt.NDArray[np.uint8],
-    *,
-    batch_size: int = 64,
-) -> list[str]:
-    """The answer that the model finds likeliest, for each question."""
-    given = []
+def answers(model: Any, processor: Any, questions: Sequence[Question], images: npt.NDArray[np.uint8]) -> list[str]:
+    """The answer to each question that its picture speaks for most.
+
+    An answer's probability is the sum over its wordings, divided by its mean over all questions of the form: the exam
+    has every truth equally often and the data have not, so what a model finds likely without looking is no evidence
+    (Holtzman et al. 2021, "Surface Form Competition", section 3).
+    """
     with torch.no_grad():
         projected = model.model.multi_modal_projector(look(model, images).float())
-        for start in range(0, len(questions), batch_size):
-            batch = questions[start : start + batch_size]
-            logits = _next_word(model, processor, batch, projected)
-            given += [_likeliest(row, q.options, processor.tokenizer) for row, q in zip(logits, batch, strict=True)]
-    return given
+        likely = [_probabilities(model, processor, question, projected[question.picture]) for question in questions]
+    usual: dict[str, list[dict[str, float]]] = {}
+    for question, by_answer in zip(questions, likely, strict=True):
+        usual.setdefault(question.form, []).append(by_answer)
+    return [
+        max(by_answer, key=lambda answer: by_answer[answer] / _mean(usual[question.form], answer))
+        for question, by_answer in zip(questions, likely, strict=True)
+    ]
 
 
-def _next_word(model: Any, processor: Any, batch: Sequence[Question], projected: torch.Tensor) -> torch.Tensor:
-    """(B, V): what the model would say next."""
-    rows = [_prompt(processor, question.text, question.beginning) for question in batch]
-    lengths = torch.tensor([len(row) for row in rows])
-    ids = torch.full((len(rows), int(lengths.max())), processor.tokenizer.pad_token_id)
-    for target, row in zip(ids, rows, strict=True):
-        target[: len(row)] = torch.from_numpy(row)
-    embeddings = model.get_input_embeddings()(ids)
-    seen = projected[[question.picture for question in batch]]
-    embeddings = embeddings.masked_scatter((ids == model.config.image_token_id)[:, :, None], seen)
-    states = model.model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
-    logits: torch.Tensor = model.lm_head(states[torch.arange(len(rows)), lengths - 1])
-    return logits
+def _mean(by_question: Sequence[dict[str, float]], answer: str) -> float:
+    return float(np.mean([by_answer[answer] for by_answer in by_question]))
 
 
-def _prompt(processor: Any, question: str, beginning: str = "") -> npt.NDArray[np.int64]:
+def _probabilities(model: Any, processor: Any, question: Question, projected: torch.Tensor) -> dict[str, float]:
+    asked = _prompt(processor, question.text)
+    wordings = [(answer, text) for answer, texts in question.options.items() for text in texts]
+    said = [_continuation(processor.tokenizer, text) for _, text in wordings]
+    logs = _log_probabilities(model, torch.from_numpy(asked), said, projected)
+    total = dict.fromkeys(question.options, 0.0)
+    for (answer, _), log in zip(wordings, logs, strict=True):
+        total[answer] += float(log.exp())
+    return total
+
+
+def _log_probabilities(
+    model: Any, asked: torch.Tensor, said: Sequence[list[int]], projected: torch.Tensor
+) -> torch.Tensor:
+    """(W,) float64: of each continuation of one prompt, which is read only once."""
+    embeddings = model.get_input_embeddings()(asked[None])
+    embeddings = embeddings.masked_scatter((asked == model.config.image_token_id)[None, :, None], projected)
+    language = model.model.language_model
+    read = language(inputs_embeds=embeddings, use_cache=True)
+    ids = torch.full((len(said), max(map(len, said))), -1)
+    for row, tokens in zip(ids, said, strict=True):
+        row[: len(tokens)] = torch.tensor(tokens)
+    states = read.last_hidden_state[:, -1:].expand(len(said), -1, -1)
+    if ids.shape[1] > 1:
+        read.past_key_values.batch_repeat_interleave(len(said))
+        later = language(input_ids=ids.clamp(min=0)[:, :-1], past_key_values=read.past_key_values, use_cache=True)
+        states = torch.cat([states, later.last_hidden_state], dim=1)
+    logits = model.lm_head(states).double().log_softmax(dim=-1)
+    logs = logits.gather(2, ids.clamp(min=0)[:, :, None])[:, :, 0]
+    return logs.masked_fill(ids < 0, 0).sum(dim=1)
+
+
+def _continuation(tokenizer: Any, text: str) -> list[int]:
+    """Tokens of a text that follows a blank."""
+    tokens: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+    return tokens
+
+
+def _prompt(processor: Any, question: str) -> npt.NDArray[np.int64]:
     messages = to_messages((*OPENING, Turn("human", question)), with_image=True)
     text = processor.tokenizer.apply_chat_template(
         messages, chat_template=processor.chat_template, tokenize=False, add_generation_prompt=True
     )
-    joined = f"{text} {beginning}" if beginning else text
-    ids = np.array(processor.tokenizer(joined, add_special_tokens=False).input_ids)
+    ids = np.array(processor.tokenizer(text, add_special_tokens=False).input_ids)
     return np.repeat(ids, np.where(ids == processor.image_token_id, PATCHES, 1))
-
-
-def _likeliest(logits: torch.Tensor, options: Options, tokenizer: Any) -> str:
-    probability = logits.float().softmax(dim=-1)
-    return max(options, key=lambda answer: sum(float(probability[_token(tokenizer, w)]) for w in options[answer]))
-
-
-def _token(tokenizer: Any, word: str) -> int:
-    """The first piece of a word that follows a blank."""
-    pieces: list[int] = tokenizer(word, add_special_tokens=False).input_ids
-    return pieces[0]
 
 
 def say(model: Any, processor: Any, image: npt.NDArray[np.uint8], question: str) -> str:

@@ -96,13 +96,13 @@ def build_model(tokenizer: FastTokenizer, *, seed: int) -> LlavaForConditionalGe
 
 def _configuration(tokenizer: FastTokenizer) -> Any:
     vision = CLIPVisionConfig(
-        hidden_size=96,
-        intermediate_size=384,
-        num_hidden_layers=3,
-        num_attention_heads=3,
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
         image_size=IMAGE_PX,
         patch_size=PATCH_PX,
-        projection_dim=96,
+        projection_dim=128,
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),

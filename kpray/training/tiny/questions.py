@@ -1,39 +1,42 @@
 """Held-out questions about arms, legs and posture, with the truth from the keypoints and balanced answers.
 
-A question is put in the teacher's words, the answer is begun in the teacher's words, and what counts is which of a few
-next words the model finds likeliest: "What position is the man in? He is ..." - standing, sitting, kneeling or lying.
-Every answer is the truth equally often, so the best constant answer is right in one of so many cases.
+A question is put in the teacher's words. Its possible answers are what the teacher would say in each case, in all of
+the teacher's wordings: "How are the arms of the man positioned?" - "He holds both hands above his head.", "His arms are
+both lifted.", ... against "He lets both arms hang down.", ... What counts is which answer the model finds likeliest
+(`kpray.training.tiny.exam`), so a model is neither helped nor hurt by a wording.
+
+In each form of question every answer is the truth equally often: the best constant answer is right in one of so many
+cases.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from kpray.pose import scene_codes
+from kpray.pose.vocabulary import Side
 from kpray.schemas import Scene
-from kpray.teachers.geometric.english import capitalised
-from kpray.teachers.geometric.facts import PersonFacts, scene_facts
+from kpray.teachers.geometric.english import sentence
+from kpray.teachers.geometric.facts import SIDES, PersonFacts, scene_facts
 from kpray.teachers.geometric.known import know
-from kpray.teachers.geometric.wording import Writer
+from kpray.teachers.geometric.refer import Referent
+from kpray.teachers.geometric.wording import Writer, forms
 
-Topic = Literal["arms", "legs", "posture"]
-Options = Mapping[str, tuple[str, ...]]
+Topic = Literal["arms", "legs", "posture", "yes or no"]
 
-HAND: Final[Options] = {"up": ("above", "higher", "raised"), "middle": ("between", "at"), "low": ("below", "lower")}
-BOTH_HANDS: Final[Options] = {"up": ("above", "higher"), "middle": ("between",), "low": ("below",)}
-LEG: Final[Options] = {"straight": ("straight",), "bent": ("bent", "folded")}
-BOTH_LEGS: Final[Options] = {"straight": ("straight",), "bent": ("bent",)}
-POSTURE: Final[Options] = {
-    "standing": ("standing",),
-    "sitting": ("sitting", "seated"),
-    "kneeling": ("kneeling",),
-    "lying": ("lying",),
+_HAND: Final = {
+    "up": ("wrist_height_above_head", "wrist_height_above_shoulder", "arm_raised"),
+    "middle": ("wrist_height_between_shoulder_and_hip", "arm_tucked"),
+    "low": ("wrist_height_below_hip", "arm_hanging"),
 }
-YES_NO: Final[Options] = {"yes": ("Yes", "That"), "no": ("No",)}
+_FOREARM: Final = {"up": ("forearm_pointing_up",), "level": ("forearm_level",), "down": ("forearm_pointing_down",)}
+_KNEE: Final = {"straight": ("knee_straight",), "bent": ("knee_bent", "knee_sharply_bent")}
+_POSTURE: Final = {name: (name,) for name in ("standing", "sitting", "kneeling", "lying")}
+"""For each answer the sections of ``forms/person.txt`` that give it; those of arms and legs without their side."""
 
 _HEIGHTS: Final = {
     "above_head": "up",
@@ -41,7 +44,9 @@ _HEIGHTS: Final = {
     "between_shoulder_and_hip": "middle",
     "below_hip": "low",
 }
+_POINTING: Final = {"pointing_up": "up", "level": "level", "pointing_down": "down"}
 _BENDS: Final = {"straight": "straight", "bent": "bent", "sharply_bent": "bent"}
+_YES_NO: Final = {"yes": ("Yes", "That"), "no": ("No",)}
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -49,11 +54,10 @@ class Question(msgspec.Struct, frozen=True):
 
     Attributes:
         topic: What it is about.
-        form: Questions of one form share their options and are balanced among themselves.
+        form: Questions of one form share their answers and are balanced among themselves.
         picture: Number of the picture.
         text: As the teacher would ask.
-        beginning: Of the answer; may be empty.
-        options: The next word's possibilities, by answer.
+        options: For each answer the sentences, or their beginnings, that give it.
         truth: The right answer.
     """
 
@@ -61,8 +65,7 @@ class Question(msgspec.Struct, frozen=True):
     form: str
     picture: int
     text: str
-    beginning: str
-    options: Options
+    options: Mapping[str, tuple[str, ...]]
     truth: str
 
 
@@ -91,57 +94,92 @@ def questions(picture: int, scene: Scene) -> Iterator[Question]:
     if who is None:
         return
     facts = scene_facts(scene, codes).people[0]
-    words = who.slots(named=True)
-    slots = {
-        **words,
-        "He": capitalised(who.pronoun),
-        "His": capitalised(words["their"]),
-        "He_is": capitalised(words["they_are"]),
+    for asked in (*_limbs(facts), *_posture(facts), *_yes_or_no(facts)):
+        slots = who.slots(named=True) | {"side": asked.side}
+        text = sentence(asked.text.format_map(slots))
+        yield Question(asked.topic, asked.form, picture, text, _options(asked, who), asked.truth)
+
+
+class _Asked(NamedTuple):
+    """A question before it names anybody; `answers` are sections of forms, or None for yes and no."""
+
+    topic: Topic
+    form: str
+    text: str
+    answers: Mapping[str, tuple[str, ...]] | None
+    truth: str
+    side: str = ""
+
+
+def _options(asked: _Asked, who: Referent) -> dict[str, tuple[str, ...]]:
+    if asked.answers is None:
+        return dict(_YES_NO)
+    slots = who.slots(named=False) | {"side": asked.side}
+    return {
+        answer: tuple(sentence(form.format_map(slots)) for section in sections for form in _sentences(section))
+        for answer, sections in asked.answers.items()
     }
-    for topic, form, text, beginning, options, truth in (*_arms(facts), *_legs(facts), *_posture(facts)):
-        yield Question(topic, form, picture, text.format_map(slots), beginning.format_map(slots), options, truth)
 
 
-_Asked = tuple[Topic, str, str, str, Options, str]
+def _sentences(section: str) -> Iterator[str]:
+    """The section's forms that make a sentence by themselves."""
+    yield from (f"{{who}} {form}" for form in forms().get(f"{section}.vp", ()))
+    yield from forms().get(f"{section}.full", ())
 
 
-def _arms(facts: PersonFacts) -> Iterator[_Asked]:
-    heights = {side: _HEIGHTS[height] for side, height in facts.sided.get("wrist_height", {}).items()}
-    if len(heights) == 2 and len(set(heights.values())) == 1:
-        text = "How are the arms of {who} positioned?"
-        yield "arms", "both hands", text, "{His} hands are both", BOTH_HANDS, heights["left"]
-    else:
-        for side, height in heights.items():
-            text = f"Where does {{who}} have {{their}} {side} arm and hand?"
-            yield "arms", f"{side} hand", text, f"{{His}} {side} hand is", HAND, height
-    if len(heights) == 2:
-        above = "above_head" in facts.sided["wrist_height"].values()
-        yield "arms", "overhead", "Does {who} have a hand above {their} head?", "", YES_NO, _yes(above)
+def _limbs(facts: PersonFacts) -> Iterator[_Asked]:
+    hands = {side: _HEIGHTS[h] for side, h in facts.sided.get("wrist_height", {}).items() if _is_plain(facts, side)}
+    forearms = {side: _POINTING[d] for side, d in facts.sided.get("forearm", {}).items()}
+    knees = {side: _BENDS[b] for side, b in facts.sided.get("knee", {}).items() if b in _BENDS}
+    arm_questions = ("How are the arms of {who} positioned?", "How does {who} hold {their} {side} arm?")
+    leg_questions = ("How are the legs of {who} positioned?", "What is the leg position of {who}?")
+    yield from _sided("arms", "hand", arm_questions, _HAND, hands)
+    yield from _sided("arms", "forearm", arm_questions, _FOREARM, forearms)
+    yield from _sided("legs", "leg", leg_questions, _KNEE, knees)
 
 
-def _legs(facts: PersonFacts) -> Iterator[_Asked]:
-    bends = {side: _BENDS[bend] for side, bend in facts.sided.get("knee", {}).items() if bend in _BENDS}
-    if len(bends) == 2 and len(set(bends.values())) == 1:
-        bent = bends["left"]
-        yield "legs", "both legs", "How are the legs of {who} positioned?", "{He} keep{s} both legs", BOTH_LEGS, bent
-        yield "legs", "knees", "Are the knees of {who} bent?", "", YES_NO, _yes(bent == "bent")
-    else:
-        for side, bend in bends.items():
-            yield "legs", f"{side} leg", "What is the leg position of {who}?", f"{{His}} {side} leg is", LEG, bend
+def _is_plain(facts: PersonFacts, side: Side) -> bool:
+    """Whether the height of the hand decides between the answers: none of the false ones would be half true."""
+    height, arm = facts.sided["wrist_height"][side], facts.sided.get("arm", {}).get(side, "")
+    low_arm = arm == "down" and height == "between_shoulder_and_hip"
+    return not low_arm and (arm != "raised" or _HEIGHTS[height] == "up")
+
+
+def _sided(
+    topic: Topic, part: str, texts: tuple[str, str], answers: Mapping[str, tuple[str, ...]], found: Mapping[Side, str]
+) -> Iterator[_Asked]:
+    """One question about both sides where they agree, else one about each."""
+    of_both, of_one = texts
+    if len(found) == 2 and found["left"] == found["right"]:
+        yield _Asked(topic, f"both {part}s", of_both, _suffixed(answers, "both"), found["left"])
+        return
+    for side in SIDES:
+        if side in found:
+            yield _Asked(topic, f"{side} {part}", of_one, _suffixed(answers, "one"), found[side], side)
+
+
+def _suffixed(answers: Mapping[str, tuple[str, ...]], suffix: str) -> dict[str, tuple[str, ...]]:
+    return {answer: tuple(f"{section}_{suffix}" for section in sections) for answer, sections in answers.items()}
 
 
 def _posture(facts: PersonFacts) -> Iterator[_Asked]:
-    posture = facts.whole.get("posture")
-    if posture is None or posture not in POSTURE:
-        return
-    yield "posture", "position", "What position is {who} in?", "{He_is}", POSTURE, posture
-    for asked, text in (
-        ("standing", "Is {who} standing up?"),
-        ("lying", "Is {who} lying down?"),
-        ("sitting", "Is {who} sitting down?"),
-    ):
-        yield "posture", asked, text, "", YES_NO, _yes(posture == asked)
+    posture = facts.whole.get("posture", "")
+    if posture in _POSTURE:
+        yield _Asked("posture", "position", "What position is {who} in?", _POSTURE, posture)
 
 
-def _yes(holds: bool) -> str:
-    return "yes" if holds else "no"
+def _yes_or_no(facts: PersonFacts) -> Iterator[_Asked]:
+    posture = facts.whole.get("posture", "")
+    if posture in _POSTURE:
+        yield _yes("standing", "Is {who} standing up?", posture == "standing")
+        yield _yes("lying", "Is {who} lying down?", posture == "lying")
+        yield _yes("sitting", "Is {who} sitting down?", posture == "sitting")
+    if knees := _BENDS.get(facts.both("knee") or ""):
+        yield _yes("knees bent", "Are the knees of {who} bent?", knees == "bent")
+    heights = facts.sided.get("wrist_height", {}).values()
+    if len(heights) == 2:
+        yield _yes("hand overhead", "Does {who} have a hand above {their} head?", "above_head" in heights)
+
+
+def _yes(form: str, text: str, holds: bool) -> _Asked:
+    return _Asked("yes or no", form, text, None, "yes" if holds else "no")

@@ -1,4 +1,9 @@
-"""Stage 0: the vision tower learns to see, by telling which keypoints lie in which patch."""
+"""Stage 0: the vision tower learns to see, by telling where the keypoints are.
+
+Two linear heads, thrown away afterwards: from each patch's token, which keypoints lie in that patch; and, again from
+each patch's token, where all 17 lie in the picture. The second makes every token know the whole pose, so that a small
+language model need not put it together from 64 of them.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +16,17 @@ import torch
 from kpray.schemas import KEYPOINT_NAMES
 from kpray.training.tiny.fitting import Plan, fit
 from kpray.training.tiny.model import IMAGE_PX, PATCH_PX
-from kpray.training.tiny.scenes import Drawn
+from kpray.training.tiny.scenes import MEAN_RGB, Drawn
 
 _SIDE: Final = IMAGE_PX // PATCH_PX
 _RARE: Final = 20.0
 """How much more a patch with a keypoint counts than one without; few of the 64 have one."""
+
+_PLACES_WEIGHT: Final = 5.0
+"""Of the error of the places, in fractions of the picture, against the other loss."""
+
+_SHIFT_PX: Final = 6
+"""Pictures are shifted by so much at most, so that no patch always shows the same."""
 
 _MIRRORED: Final = [KEYPOINT_NAMES.index(_other_side) for _other_side in (
     name.replace("left", "*").replace("right", "left").replace("*", "right") for name in KEYPOINT_NAMES
@@ -49,15 +60,33 @@ def mirror(
     return np.ascontiguousarray(images[:, :, ::-1]), swapped
 
 
+def shift(
+    images: npt.NDArray[np.uint8], keypoints: npt.NDArray[np.float32], right: int, down: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+    """Pictures moved by some pixels; what leaves them is gone, and what comes in is the mean colour."""
+    moved = np.empty_like(images)
+    moved[:] = MEAN_RGB
+    moved[:, _onto(down), _onto(right)] = images[:, _onto(-down), _onto(-right)]
+    places = keypoints + np.array([right / IMAGE_PX, down / IMAGE_PX, 0], dtype=np.float32)
+    inside = ((places[:, :, :2] >= 0) & (places[:, :, :2] < 1)).all(axis=2)
+    places[:, :, 2] *= inside
+    return moved, places
+
+
+def _onto(by: int) -> slice:
+    return slice(max(by, 0), IMAGE_PX + min(by, 0))
+
+
 def learn_to_see(model: Any, drawn: Drawn, plan: Plan, held_out: Drawn) -> dict[str, float]:
     """Teach the vision tower; what it answers with is thrown away afterwards.
 
     Returns:
-        The last loss, and the share of keypoints whose patch gets the highest score.
+        The last loss; of the keypoints of held-out pictures, the share whose own patch gets the highest score, and the
+        mean error of their places in fractions of the picture.
     """
     tower = model.model.vision_tower
     torch.manual_seed(plan.seed)
-    head = torch.nn.Linear(tower.config.hidden_size, len(KEYPOINT_NAMES))
+    heads = _heads(tower.config.hidden_size)
     score = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(_RARE))
     draws = np.random.default_rng(plan.seed)
 
@@ -65,12 +94,31 @@ def learn_to_see(model: Any, drawn: Drawn, plan: Plan, held_out: Drawn) -> dict[
         images, keypoints = drawn.images[batch], drawn.keypoints[batch]
         if draws.random() < 0.5:
             images, keypoints = mirror(images, keypoints)
-        logits = head(features(tower, pixels(images)))
-        return score(logits.float(), torch.from_numpy(presence(keypoints)))
+        images, keypoints = shift(images, keypoints, *draws.integers(-_SHIFT_PX, _SHIFT_PX + 1, size=2))
+        seen = features(tower, pixels(images))
+        there = score(heads["presence"](seen).float(), torch.from_numpy(presence(keypoints)))
+        return there + _PLACES_WEIGHT * places_error(heads["places"](seen), keypoints)
 
-    groups = [{"params": [*tower.parameters(), *head.parameters()], "lr": plan.lr}]
+    groups = [{"params": [*tower.parameters(), *heads.parameters()], "lr": plan.lr}]
     loss = fit(loss_of, groups, len(drawn.images), plan)
-    return {"sight_loss": loss, "patch_accuracy": _patch_accuracy(tower, head, held_out)}
+    return {"sight_loss": loss} | _proof(tower, heads, held_out)
+
+
+def _heads(width: int) -> Any:
+    names = len(KEYPOINT_NAMES)
+    return torch.nn.ModuleDict({"presence": torch.nn.Linear(width, names), "places": torch.nn.Linear(width, 2 * names)})
+
+
+def places_error(said: torch.Tensor, keypoints: npt.NDArray[np.float32]) -> torch.Tensor:
+    """Mean absolute error of x and y over the labelled keypoints and all patches.
+
+    Args:
+        said: (N, 64, 34), x and y of each keypoint as each patch tells them.
+        keypoints: (N, 17, 3).
+    """
+    labelled = torch.from_numpy(keypoints[:, None, :, 2] > 0)
+    error = (said.float().unflatten(2, (-1, 2)) - torch.from_numpy(keypoints[:, None, :, :2])).abs().mean(dim=3)
+    return (error * labelled).sum() / (labelled.sum() * said.shape[1]).clamp(min=1)
 
 
 def features(tower: Any, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -78,9 +126,13 @@ def features(tower: Any, pixel_values: torch.Tensor) -> torch.Tensor:
     return tower(pixel_values, output_hidden_states=True).hidden_states[-1][:, 1:]
 
 
-def _patch_accuracy(tower: Any, head: Any, drawn: Drawn) -> float:
+def _proof(tower: Any, heads: Any, drawn: Drawn) -> dict[str, float]:
     target = torch.from_numpy(presence(drawn.keypoints))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        logits = head(features(tower, pixels(drawn.images)))
+        seen = features(tower, pixels(drawn.images))
+        logits, places = heads["presence"](seen), heads["places"](seen)
     hit = target.gather(1, logits.float().argmax(dim=1, keepdim=True))[:, 0]
-    return float(hit.sum() / target.sum())
+    return {
+        "patch_accuracy": float(hit.sum() / target.sum()),
+        "places_error": float(places_error(places, drawn.keypoints)),
+    }

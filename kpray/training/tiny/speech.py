@@ -110,7 +110,7 @@ def learn_to_look(model: Any, texts: Texts, images: npt.NDArray[np.uint8], plan:
 
 
 def look(model: Any, images: npt.NDArray[np.uint8], batch_size: int = 128) -> torch.Tensor:
-    """(N, 64, 96) bfloat16: what the tower makes of each picture."""
+    """(N, 64, D) bfloat16: what the tower makes of each picture."""
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         parts = [
             features(model.model.vision_tower, pixels(images[i : i + batch_size])).bfloat16()
