@@ -15,6 +15,7 @@ from kpray.cli.generate import generate
 from kpray.cli.ledger import ledger
 from kpray.cli.plan import plan
 from kpray.cli.report import report
+from kpray.cli.serve import serve
 from kpray.cli.train import train
 from kpray.errors import KprayError
 
@@ -36,6 +37,7 @@ Examples:
   kpray report runs/demo                          all of it on one page, with figures
   kpray ledger show runs/demo                     all replies that were paid for
   kpray train --help                              tune a model on it
+  kpray serve --help                              ask that model
 """,
 )
 @click.version_option(__version__, prog_name="kpray")
@@ -43,7 +45,7 @@ def cli() -> None:
     """Teach vision-language models to understand human pose and action."""
 
 
-for _command in (generate, plan, check, report, train, export, ledger, gallery):
+for _command in (generate, plan, check, report, train, export, serve, ledger, gallery):
     cli.add_command(_command)
 
 
