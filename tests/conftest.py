@@ -15,6 +15,8 @@ from moto.server import ThreadedMotoServer
 collect_ignore_glob = ["*/conftest.py"]
 if not (find_spec("torch") and find_spec("deepspeed")):
     collect_ignore_glob.append("training/*")
+if not find_spec("fastapi"):
+    collect_ignore_glob.append("serving/*")
 
 
 @pytest.fixture(scope="session")
