@@ -64,6 +64,10 @@ def judge_pids(parent: int) -> list[int]:
     return found
 
 
+def _minds_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def serve_run(folder: Path, **args: Any) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """``serve run`` of a file like the one in the tree, on a Ray of its own; its address."""
@@ -77,7 +81,8 @@ def serve_run(folder: Path, **args: Any) -> Iterator[tuple[subprocess.Popen[byte
     command = [str(Path(sys.executable).parent / "serve"), "run", str(folder / "judge.yaml"), "--address", "local"]
     environment = {**os.environ, "OPENAI_API_KEY": JUDGE_KEY}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        # A shell that starts the tests in the background has them ignore Ctrl-C, and their children too.
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=_minds_ctrl_c)
     try:
         yield process, f"http://127.0.0.1:{port}"
     finally:
