@@ -43,6 +43,7 @@ It ends with Ctrl-C, when all answers under way are given. On a cluster: `serve 
 @click.option("--max-length", type=int, metavar="N", help="Prompt and answer together, in tokens.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Other keys, e.g. limits.images=2.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show the configuration; start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary as the last line.")
 def serve(
     model: str | None,
     name: str | None,
@@ -51,6 +52,7 @@ def serve(
     port: int,
     overrides: tuple[str, ...],
     dry_run: bool,
+    as_json: bool,
     **settings: Any,
 ) -> dict[str, Any]:
     """Answer OpenAI's chat API with MODEL, a folder or a hub's name."""
