@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -164,13 +164,21 @@ def _add_page(app: FastAPI, html: bytes) -> None:
 
 
 async def _readiness(engines: Mapping[str, Engine]) -> dict[str, bool]:
-    return dict(zip(engines, await asyncio.gather(*map(_is_healthy, engines.values())), strict=True))
+    return dict(zip(engines, await asyncio.gather(*map(is_healthy, engines.values())), strict=True))
 
 
-async def _is_healthy(engine: Engine) -> bool:
+class Checked(Protocol):
+    """Something that can tell whether it still works."""
+
+    async def check_health(self) -> None:
+        """Raise if it does not."""
+
+
+async def is_healthy(part: Checked) -> bool:
+    """Whether a part says in time that it works."""
     try:
         async with asyncio.timeout(_READY_SECONDS):
-            await engine.check_health()
+            await part.check_health()
     except Exception:  # noqa: BLE001 - whatever it is, it is not ready; its own log says why
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +31,10 @@ def port() -> Iterator[int]:
         with httpx.Client(headers={"authorization": f"Bearer {KEY}"}, timeout=SECONDS) as client:  # none did harm
             address = f"http://127.0.0.1:{port}"
             assert client.post(f"{address}/v1/chat/completions", json=GOOD).status_code == 200
-            assert "kpray_in_flight 0.0" in client.get(f"{address}/metrics").text
+            deadline = time.monotonic() + SECONDS  # a place is given back just after the client has its answer
+            while "kpray_in_flight 0.0" not in client.get(f"{address}/metrics").text:
+                assert time.monotonic() < deadline, "a request still holds its place"
+                time.sleep(0.05)
 
 
 def post(port: int, bodies: list[bytes]) -> list[httpx.Response]:

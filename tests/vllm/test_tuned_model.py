@@ -34,7 +34,7 @@ READY_S = 600
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an exported model, made in the environment of training, which vLLM's cannot be."""
     if not TRAINING.exists():
-        pytest.skip("the model is made with `make train`")
+        pytest.skip("the model is made with `make venv`")
     folder = tmp_path_factory.mktemp("tuned")
     subprocess.run([TRAINING, SCRIPT, folder], check=True, timeout=600)
     return folder

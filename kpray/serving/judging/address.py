@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from fastapi import FastAPI
@@ -11,16 +10,15 @@ from starlette.responses import Response
 from kpray import __version__
 from kpray.serving.access import Keys
 from kpray.serving.config import JudgeAppConfig
-from kpray.serving.gateway import add_health, add_metrics, protect
+from kpray.serving.gateway import add_health, add_metrics, is_healthy, protect
 from kpray.serving.judging import description
 from kpray.serving.judging.exchange import JUDGE_FIGURES, Bench, Desk, JudgeExchange
+from kpray.serving.openai_api.description import install
 from kpray.serving.openai_api.holding import Places
 from kpray.serving.telemetry import Telemetry
 
 AT_ONCE: Final = 64
 """Requests that one address works on; more get 503 and Retry-After."""
-
-_READY_S: Final = 5.0
 
 
 def build_address(bench: Bench, config: JudgeAppConfig, *, keys: Keys, behind_serve: bool = False) -> FastAPI:
@@ -43,7 +41,7 @@ def build_address(bench: Bench, config: JudgeAppConfig, *, keys: Keys, behind_se
 
     add_health(app, lambda: _readiness(bench))
     add_metrics(app, telemetry)
-    description.install(app, with_keys=bool(keys))
+    install(app, with_keys=bool(keys), types=description.TYPES)
     protect(
         app,
         keys=keys,
@@ -56,9 +54,4 @@ def build_address(bench: Bench, config: JudgeAppConfig, *, keys: Keys, behind_se
 
 
 async def _readiness(bench: Bench) -> dict[str, bool]:
-    try:
-        async with asyncio.timeout(_READY_S):
-            await bench.check_health()
-    except Exception:  # noqa: BLE001 - whatever it is, it is not ready; its own log says why
-        return {"judge": False}
-    return {"judge": True}
+    return {"judge": await is_healthy(bench)}

@@ -97,7 +97,6 @@ class JudgeExchange(Response):
         record.completion_tokens = sum(one.usage.completion_tokens for one in judged)
         for (source, unscored), count in Counter((one.source, one.verdict.unscored or "") for one in judged).items():
             put("kpray_judgements_total", count, source=source, unscored=unscored)
-        if usd := sum(one.usd or 0.0 for one in judged):  # Ray's counters take no 0
-            put("kpray_judge_usd_total", usd)
+        put("kpray_judge_usd_total", sum(one.usd or 0.0 for one in judged))
         for failure, count in Counter(one.failure for one in judged if one.failure).items():
             _LOGGER.warning("request %s: %d not judged: %s", record.request_id, count, failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +12,12 @@ from fastapi.openapi.utils import get_openapi
 from kpray.serving.openai_api import requests, responses
 from kpray.serving.openai_api.faults import ErrorBody
 
-_TYPES: Final = (requests.ChatCompletionRequest, responses.ChatCompletion, responses.ModelList, responses.ModelObject)
+CHAT_TYPES: Final = (
+    requests.ChatCompletionRequest,
+    responses.ChatCompletion,
+    responses.ModelList,
+    responses.ModelObject,
+)
 
 ERRORS: Final = {
     400: "Not JSON, a picture that is none, a limit, or something that is not done here",
@@ -56,20 +62,20 @@ CHAT_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def install(app: FastAPI, *, with_keys: bool) -> None:
-    """Make ``/openapi.json`` of an application name the types above, and the key where one is needed."""
+def install(app: FastAPI, *, with_keys: bool, types: Sequence[type] = CHAT_TYPES) -> None:
+    """Make ``/openapi.json`` of an application name its types, and the key where one is needed."""
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _description(app, with_keys=with_keys)
+            app.openapi_schema = _description(app, types, with_keys=with_keys)
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to change the text
 
 
-def _description(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
+def _description(app: FastAPI, types: Sequence[type], *, with_keys: bool) -> dict[str, Any]:
     text = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    _, components = msgspec.json.schema_components([*_TYPES, ErrorBody], ref_template="#/components/schemas/{name}")
+    _, components = msgspec.json.schema_components([*types, ErrorBody], ref_template="#/components/schemas/{name}")
     text["components"] = {"schemas": components}
     if with_keys:
         text["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
